@@ -128,7 +128,9 @@ export async function loadAll(): Promise<void> {
   loaded.offload = (await import('./offload/plugin.ts')).offloadPlugin
   loaded.readPolicy = (await import('./cni/policy-file.ts')).readPolicy
   for (const piece of Object.values(await import('./kernel/linux/lazy.ts'))) piece()
-  ;(await import('./kernel/linux/kept-sockets.ts')).keepHostSockets()
+  ;(await import('./kernel/linux/kept/sockets.ts')).keepHostSockets()
+  ;(await import('./kernel/linux/kept/background.ts')).keepBackground()
+  ;(await import('./kernel/tc/loopback-guard.ts')).keepGuards()
 }
 
 /** Loads what one call needs. A failure is kept: the runtime must get an error object for a module that fails to load, too. */

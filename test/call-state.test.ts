@@ -13,8 +13,10 @@ const variables: Readonly<Record<string, string>> = {
   'src/sys/child/end.ts bound': 'the same',
   'src/sys/namespaces.ts home': 'the namespace that the process began in',
   'src/sys/namespaces.ts here': 'the way back of a visit: no namespace outside of one',
-  'src/kernel/linux/kept-sockets.ts hostSockets':
+  'src/kernel/linux/kept/sockets.ts hostSockets':
     'sockets of the host that no answer is under way on; a kernel has one for itself',
+  'src/kernel/nftables/host-table.ts made': 'requests, which never change',
+  'src/kernel/tc/loopback-guard.ts kept': 'loaded programs, whose instructions never change',
   'src/sys/netlink.ts buffer': 'memory for one datagram, filled by each',
   'src/sys/unix-socket.ts scratch': 'memory for one packet; what is read is copied out of it at once',
   'src/sys/own-netns.ts home':

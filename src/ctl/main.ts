@@ -83,7 +83,7 @@ async function show(args: readonly string[]): Promise<number> {
   const { showText } = await import('./show-text.ts')
   const { linuxMachine } = await import('../kernel/linux-machine.ts')
   const { defaultStateDir } = await import('../records/store.ts')
-  const { keepHostSockets } = await import('../kernel/linux/kept-sockets.ts')
+  const { keepHostSockets } = await import('../kernel/linux/kept/sockets.ts')
   // A node has a thousand attachments: their records are worth compiling for, and one socket serves all.
   Bun.unsafe.setJITPolicy(1)
   keepHostSockets()

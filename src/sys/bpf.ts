@@ -66,11 +66,22 @@ export function bpfProgram(id: number): BpfProgram | undefined {
   }
 }
 
-/**
- * Loads a classifier (struct bpf_insn, 8 bytes each) while `use` runs; a filter that `use` attaches it to keeps it loaded. `name`
- * has at most 15 bytes. @throws SystemError with the kernel's refusal: EPERM without CAP_BPF, EINVAL or EACCES from its verifier
- */
+/** Loads a classifier while `use` runs; a filter that `use` attaches it to keeps it loaded. @throws as {@link loadClassifier} */
 export function withClassifier<T>(instructions: Uint8Array, name: string, use: (fd: number) => T): T {
+  const fd = loadClassifier(instructions, name)
+  try {
+    return use(fd)
+  } finally {
+    close(fd)
+  }
+}
+
+/**
+ * Loads a classifier (struct bpf_insn, 8 bytes each), and returns its descriptor, which keeps it loaded. `name` has at most 15 bytes. The
+ * kernel's verifier takes a millisecond for some hundred instructions.
+ * @throws SystemError with the kernel's refusal: EPERM without CAP_BPF, EINVAL or EACCES from its verifier
+ */
+export function loadClassifier(instructions: Uint8Array, name: string): number {
   // A program that calls no GPL-only helper may have any licence.
   const license = new TextEncoder().encode('Apache-2.0\0')
   const attr = new DataView(new ArrayBuffer(72))
@@ -79,12 +90,7 @@ export function withClassifier<T>(instructions: Uint8Array, name: string, use: (
   attr.setBigUint64(8, pointerTo(instructions), true)
   attr.setBigUint64(16, pointerTo(license), true)
   new Uint8Array(attr.buffer, 48, 15).set(new TextEncoder().encode(name))
-  const fd = bpf(BPF_PROG_LOAD, new Uint8Array(attr.buffer))
-  try {
-    return use(fd)
-  } finally {
-    close(fd)
-  }
+  return bpf(BPF_PROG_LOAD, new Uint8Array(attr.buffer))
 }
 
 /** The tag of a loaded program, a hash of its instructions. */

@@ -10,7 +10,6 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
   readSync,
   realpathSync,
@@ -37,25 +36,33 @@ export function replaceFile(
   mode = 0o600,
 ): void {
   const folder = folderOf(path)
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
   const temporary = `${folder}/${temporaryName(lastPart(path))}`
-  const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
+  const fd = openMade(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL)
   try {
-    try {
+    closing(fd, () => {
       // Beside the umask of the process.
       if (mode !== 0o600) fchmodSync(fd, mode)
       // Not writeSync, which on a disk that is almost full writes a part and reports success.
       writeFileSync(fd, text)
       if (durability === 'durable') fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
+    })
     renameSync(temporary, path)
   } catch (error) {
     removeFile(temporary, 'volatile')
     throw FileError.at(path, error)
   }
   if (durability === 'durable') syncFolder(folder)
+}
+
+/** Opens a file that may have to be made, with mode 0600. Folders are made 0700 where they are missing. @throws Node's errors of files */
+export function openMade(path: string, flags: number): number {
+  try {
+    return openSync(path, flags, 0o600)
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error
+    mkdirSync(folderOf(path), { recursive: true, mode: 0o700 })
+    return openSync(path, flags, 0o600)
+  }
 }
 
 /** Longest name of a file, in bytes: NAME_MAX of linux/limits.h. */
@@ -122,15 +129,9 @@ export function ageOf(path: string): number | undefined {
 
 /** Sets the time of a file to now. Makes the file, empty and for root only, where there is none. */
 export function touch(path: string): void {
-  mkdirSync(folderOf(path), { recursive: true, mode: 0o700 })
   // Not blocking: opening a FIFO in its place fails at once (ENXIO).
-  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK, 0o600)
-  try {
-    const now = Date.now() / 1000
-    futimesSync(fd, now, now)
-  } finally {
-    closeSync(fd)
-  }
+  const fd = openMade(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK)
+  closing(fd, () => futimesSync(fd, new Date(), new Date()))
 }
 
 /** Removes a file, durably unless `volatile`. Succeeds when no such file can exist. */
@@ -159,7 +160,8 @@ export function renameFile(from: string, to: string): void {
 /** Content of a file of sysfs or procfs without the trailing newline; undefined when there can be none. */
 export function readText(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8').replace(/\n$/, '')
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NOCTTY)
+    return closing(fd, () => readToEnd(fd).replace(/\n$/, ''))
   } catch (error) {
     if (isAbsent(error)) return undefined
     throw FileError.at(path, error)
@@ -195,7 +197,10 @@ export function readOwnText(path: string): string | undefined {
   }
 }
 
-/** Files begin in this buffer and are copied out of it: for a thousand records, buffers would cost more than the reading. */
+/**
+ * Files begin in this buffer and are copied out of it: for a thousand records, buffers would cost more than the reading. For a sysctl the
+ * kernel clears as much memory as the read asks for (proc_sys_call_handler() of fs/proc/proc_sysctl.c).
+ */
 let beginning: Buffer | undefined
 
 function readToEnd(fd: number): string {
@@ -222,12 +227,7 @@ export function writeValue(path: string, value: string): void {
 
 /** Names in a folder, sorted; empty when the folder does not exist. */
 export function listFolder(path: string): readonly string[] {
-  try {
-    return readdirSync(path).sort()
-  } catch (error) {
-    if (isAbsent(error)) return []
-    throw error
-  }
+  return ifThere(() => readdirSync(path).sort()) ?? []
 }
 
 /** Last component of the target of the symbolic link at `path`; undefined when there is no link. */
@@ -253,8 +253,13 @@ export function inodeOf(path: string): string | undefined {
 
 /** The path without symbolic links, `.` and `..`; undefined when nothing is there. */
 export function realPath(path: string): string | undefined {
+  return ifThere(() => realpathSync(path))
+}
+
+/** The value; undefined when nothing can be at its path. */
+function ifThere<T>(read: () => T): T | undefined {
   try {
-    return realpathSync(path)
+    return read()
   } catch (error) {
     if (isAbsent(error)) return undefined
     throw error
@@ -269,28 +274,23 @@ function isAbsent(error: unknown): boolean {
 
 /** True where something is at `path`; false for a link that leads nowhere. */
 export function isThere(path: string): boolean {
-  try {
-    return statSync(path, { throwIfNoEntry: false }) !== undefined
-  } catch (error) {
-    if (isAbsent(error)) return false
-    throw error
-  }
+  return ifThere(() => statSync(path, { throwIfNoEntry: false })) !== undefined
 }
 
 /** True where a folder has an entry at `path`, even if that is a link that leads nowhere. */
 export function isEntry(path: string): boolean {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false }) !== undefined
-  } catch (error) {
-    if (isAbsent(error)) return false
-    throw error
-  }
+  return ifThere(() => lstatSync(path, { throwIfNoEntry: false })) !== undefined
 }
 
 function syncFolder(folder: string): void {
   const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
+  closing(fd, () => fsyncSync(fd))
+}
+
+/** Closes the file when `use` has ended. */
+function closing<T>(fd: number, use: () => T): T {
   try {
-    fsyncSync(fd)
+    return use()
   } finally {
     closeSync(fd)
   }

@@ -39,6 +39,7 @@ const answerSeconds = 30
 
 /** One netlink datagram socket: sends whole requests, receives whole datagrams of any size. */
 export interface NetlinkTransport {
+  readonly fd: number
   send(message: Uint8Array): void
   recv(): Uint8Array
   /** Receives a datagram of at most 64 KiB without a copy; the next call overwrites the datagram. */
@@ -67,6 +68,7 @@ export function openNetlink(
   }
   let viewed: Uint8Array | undefined
   return {
+    fd,
     send: (message) => {
       try {
         sendto(fd, message)

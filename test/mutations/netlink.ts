@@ -147,4 +147,13 @@ export const netlink: readonly Mutation[] = [
     test: ['native/kernel/link.test.ts', 'an alias has up to 255 bytes'],
     tier: 'quick',
   },
+  {
+    id: 'netlink-background-two',
+    file: 'src/netlink/background.ts',
+    mistake: 'A request begins while the answer of the one before has not come.',
+    old: '    if (this.#open !== undefined && !this.#isOver()) return false\n',
+    now: '',
+    test: ['netlink/background.test.ts', 'a second request waits for the outcome of the first'],
+    tier: 'quick',
+  },
 ]

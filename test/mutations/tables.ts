@@ -48,4 +48,13 @@ export const tables: readonly Mutation[] = [
     test: ['offload/bandwidth/counters.test.ts', 'what counts is asked'],
     tier: 'quick',
   },
+  {
+    id: 'kernel-delete-unseen',
+    file: 'src/kernel/tc/delete-link.ts',
+    mistake: 'A DEL answers while the ifb that it removes can still be seen.',
+    old: '  while (isThere(socket, ifindex)) if (background.isDone(pause)) return\n',
+    now: '',
+    test: ['kernel/tc/delete-link.test.ts', 'waits until the interface is gone'],
+    tier: 'quick',
+  },
 ]

@@ -189,6 +189,7 @@ export class Node implements Machine {
       hasIngress: (ifindex) => this.qdiscs.has(ifindex),
       dropEmptyClsact: (ifindex) => {
         if (!this.filters.some((one) => one.ifindex === ifindex)) this.qdiscs.delete(ifindex)
+        return !this.qdiscs.has(ifindex)
       },
       close: () => undefined,
     }

@@ -1,7 +1,7 @@
 // Serves many calls in one process, as a worker of the agent does. In: a list of calls on standard input; out: an answer for each on
 // standard output, with what the call left open in the process.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { keepHostSockets } from '../../../src/kernel/linux/kept-sockets.ts'
+import { keepHostSockets } from '../../../src/kernel/linux/kept/sockets.ts'
 import { loadAll, serveCall } from '../../../src/run-cni.ts'
 
 /** A call of a runtime. */

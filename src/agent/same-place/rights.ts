@@ -1,6 +1,6 @@
 /** The rights of a process, as the kernel tells them. */
-import { readFileSync } from 'node:fs'
 import { anyCall } from '../../sys/ffi.ts'
+import { readText } from '../../sys/files.ts'
 
 /** linux/capability.h */
 const LINUX_CAPABILITY_VERSION_3 = 0x20080522
@@ -18,13 +18,13 @@ export interface Rights {
   readonly limits: string
 }
 
-/** The rights of a process. @throws SystemError ESRCH, ENOENT of readFileSync for a process that is gone */
+/** The rights of a process. Without limits for one that has just gone: no worker has those. @throws SystemError ESRCH for one that is gone */
 export function rightsOf(pid: number): Rights {
   const header = Int32Array.of(LINUX_CAPABILITY_VERSION_3, pid)
   // Effective, permitted and inheritable ones, the lower 32 bits first.
   const sets = new Uint32Array(6)
   anyCall('capget', [125, 90], [header, sets])
-  const lines = readFileSync(`/proc/${pid}/status`, 'utf8').match(/^(?:NoNewPrivs|Seccomp):.*$/gm)
+  const lines = readText(`/proc/${pid}/status`)?.match(/^(?:NoNewPrivs|Seccomp):.*$/gm)
   return { capabilities: [sets[0] ?? 0, sets[3] ?? 0], limits: (lines ?? []).join() }
 }
 

@@ -92,6 +92,9 @@ export interface FilterKernel {
   guardFacts(ifindex: number): GuardFacts
   /** True when the interface (of the host by default) has a clsact or ingress qdisc. */
   hasIngress(ifindex: number, side?: Side): boolean
-  /** Removes an interface's clsact if no filter is left on it. The caller knows whether it is ours. */
-  dropEmptyClsact(ifindex: number): void
+  /**
+   * Removes an interface's clsact if no filter is left on it. The caller knows whether it is ours. False when it stays; a qdisc `ingress`
+   * counts as one.
+   */
+  dropEmptyClsact(ifindex: number): boolean
 }

@@ -1,3 +1,4 @@
+import type { BackgroundSocket } from '../../netlink/background.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
 import type { Side } from '../../ops/op.ts'
 
@@ -5,6 +6,8 @@ import type { Side } from '../../ops/op.ts'
 export interface Sides {
   /** rtnetlink. */
   route(side: Side): NetlinkSocket
+  /** Sends requests of rtnetlink on the host from another thread; undefined in a process that serves one call, which would wait at its end. */
+  background(): BackgroundSocket | undefined
   /** Generic netlink of the host. */
   generic(): NetlinkSocket
   /** The number of an interface by its name. @throws MissingLink */

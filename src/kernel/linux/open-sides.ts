@@ -1,5 +1,5 @@
 /** The two sides of a node with their sockets, which are made when first used. */
-import { NetlinkSocket } from '../../netlink/socket.ts'
+import { NetlinkSocket, type Transport } from '../../netlink/socket.ts'
 import type { Side } from '../../ops/op.ts'
 import { SystemError } from '../../sys/errno.ts'
 import { withNetns } from '../../sys/namespaces.ts'
@@ -8,7 +8,7 @@ import type { OpenNetns } from '../api/machine.ts'
 import { findLink, mustFindLink } from '../link/links.ts'
 import type { Sides } from '../link/sides.ts'
 import type { RunNft } from '../nftables/nft-program.ts'
-import { hostSockets } from './kept-sockets.ts'
+import { hostSockets, kept } from './kept/sockets.ts'
 import { runNft } from './run-nft.ts'
 
 /** All that the adapter's files need to reach the kernel. */
@@ -16,7 +16,7 @@ export interface OpenSides extends Sides {
   readonly pod: OpenNetns | undefined
   /** The pod's namespace. Throws when none was given. */
   podNetns(): OpenNetns
-  /** A socket of rtnetlink that its user closes. */
+  /** A socket of rtnetlink that serves nobody else until its user closes it. */
   openRoute(side: Side): NetlinkSocket
   /** A socket of a side by the number of its protocol (NETLINK_*). */
   socket(side: Side, protocol: number): NetlinkSocket
@@ -54,6 +54,18 @@ export function openSides(pod?: OpenNetns): OpenSides {
     return opened
   }
   const route = (side: Side): NetlinkSocket => socket(side, NETLINK_ROUTE)
+  // A socket whose dump was read to its end serves the next dump of the side.
+  const spare = new Map<Side, ReusedSocket>()
+  const openRoute = (side: Side): NetlinkSocket => {
+    const left = spare.get(side)
+    spare.delete(side)
+    const netns = side === 'pod' ? podNetns() : undefined
+    return left ?? new ReusedSocket(openNetlink(NETLINK_ROUTE, netns), (closed) => takeBack(side, closed))
+  }
+  const takeBack = (side: Side, closed: ReusedSocket): void => {
+    if (closed.isIdle && !spare.has(side)) spare.set(side, closed)
+    else closed.end()
+  }
   const inside = <T>(side: Side, action: () => T): T =>
     side === 'pod' && pod !== undefined ? withNetns(pod, action) : action()
   // Numbers of interfaces that were looked at, by side and name: an operation needs no second look.
@@ -64,8 +76,9 @@ export function openSides(pod?: OpenNetns): OpenSides {
     socket,
     route,
     inside,
-    openRoute: (side) => open(side, NETLINK_ROUTE),
+    openRoute,
     generic: () => socket('host', NETLINK_GENERIC),
+    background: () => kept.background,
     netfilter: (side, action, nothing) => {
       let opened: NetlinkSocket
       try {
@@ -93,11 +106,31 @@ export function openSides(pod?: OpenNetns): OpenSides {
       return found
     },
     close: () => {
+      for (const opened of spare.values()) opened.end()
       for (const opened of ofPod.values()) opened.close()
       for (const [protocol, opened] of ofHost) hostSockets.give(protocol, opened)
       ofPod.clear()
       ofHost.clear()
+      spare.clear()
     },
+  }
+}
+
+/** A socket that goes back to whoever lent it when its user closes it. */
+class ReusedSocket extends NetlinkSocket {
+  readonly #takeBack: (socket: ReusedSocket) => void
+
+  constructor(transport: Transport, takeBack: (socket: ReusedSocket) => void) {
+    super(transport)
+    this.#takeBack = takeBack
+  }
+
+  override close(): void {
+    this.#takeBack(this)
+  }
+
+  end(): void {
+    super.close()
   }
 }
 

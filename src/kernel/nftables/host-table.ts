@@ -132,8 +132,8 @@ export function needGuard(keys: readonly Pick<PortKey, 'address'>[]): boolean {
  * `counted`: the maps of reservations count the connections to each port. The kernel refuses (EEXIST) to change a map of an old
  * version, which does not count. `asksNode`: only an address that the node has at the time of a connection is translated.
  */
-export function hostTableRequests(counted: boolean, asksNode = !hasVrfs()): Request[] {
-  return [
+export function hostTableRequests(counted: boolean, asksNode = !hasVrfs()): readonly Request[] {
+  return once(`table ${counted} ${asksNode}`, () => [
     ...([4, 6] as const).flatMap((family) => setsOf(family, counted).map(newSet)),
     ...chains.flatMap(([name, hook, priority]) =>
       freshChain(hostTable, name, { type: 'nat', hook, priority }),
@@ -143,7 +143,18 @@ export function hostTableRequests(counted: boolean, asksNode = !hasVrfs()): Requ
       newRule(hostTable, 'output', translation(family, asksNode)),
       newRule(hostTable, 'postrouting', sourceLookUp(family)),
     ]),
-  ]
+  ])
+}
+
+/** Requests that are the same each time, by what they are for: to make them takes longer than the kernel takes to carry them out. */
+const made = new Map<string, readonly Request[]>()
+
+function once(what: string, make: () => readonly Request[]): readonly Request[] {
+  const known = made.get(what)
+  if (known !== undefined) return known
+  const requests = make()
+  made.set(what, requests)
+  return requests
 }
 
 /**
@@ -163,8 +174,8 @@ const guarded = [
  * these addresses (CVE-2020-8558). Drops packets from outside to and from 127.0.0.0/8. Accepts packets from a VRF device: a VRF
  * delivers to itself with such addresses, and packets from the wires of a VRF have passed this chain before, as the wires' own.
  */
-export function guardRequests(): Request[] {
-  return [
+export function guardRequests(): readonly Request[] {
+  return once('guard', () => [
     ...freshChain(hostTable, guardChain, {
       type: 'filter',
       hook: NF_INET.NF_INET_PRE_ROUTING,
@@ -185,7 +196,7 @@ export function guardRequests(): Request[] {
         step.drop(),
       ]),
     ),
-  ]
+  ])
 }
 
 /** A name as the kernel compares it: 16 bytes, padded with zeros. */

@@ -34,20 +34,19 @@ export function addClsact(socket: NetlinkSocket, ifindex: number): Outcome {
 }
 
 /**
- * Removes clsact if neither side of it has a filter. Reads twice, because a dump can lose entries while filters change. Reads one
- * datagram at most, because an interface can have any number of other filters.
+ * Removes clsact if neither side of it has a filter; true when the interface has none afterwards. Reads twice, because a dump can lose
+ * entries while filters change. Reads one datagram at most, because an interface can have any number of other filters.
  */
-export function dropEmptyClsact(open: OpenSocket, ifindex: number): void {
+export function dropEmptyClsact(open: OpenSocket, ifindex: number): boolean {
   const socket = open()
   try {
-    for (let look = 0; look < 2; look++) {
-      for (const parent of [CLSACT_INGRESS, CLSACT_EGRESS]) {
-        if (!hasIngress(socket, ifindex)) return
-        // The dump is left unread here, so the socket serves nothing else.
-        if (socket.scan(anyFilters(ifindex, parent), [], 1).first !== undefined) return
-      }
+    if (!hasIngress(socket, ifindex)) return true
+    for (const parent of [CLSACT_INGRESS, CLSACT_EGRESS, CLSACT_INGRESS, CLSACT_EGRESS]) {
+      // The dump is left unread here, so the socket serves nothing else.
+      if (socket.scan(anyFilters(ifindex, parent), [], 1).first !== undefined) return false
     }
     tolerate(absent, () => socket.request(deleteClsact(ifindex)))
+    return true
   } finally {
     socket.close()
   }

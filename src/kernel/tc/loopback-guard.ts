@@ -3,12 +3,13 @@
  * 127.0.0.0/8. The program returns the verdict itself, so the filter needs no action. Each request names the filter's place.
  */
 
+import { log } from '../../lib/log/log.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { deleteProgram, getProgram, newProgram, programOf } from '../../netlink/tc/program.ts'
 import { getQdisc, TC_H } from '../../netlink/tc/tcm.ts'
 import { loopbackGuard } from '../../ops/marks/loopback-guard.ts'
 import type { Outcome } from '../../ops/op.ts'
-import { programTag, tcxIngressPrograms, withClassifier } from '../../sys/bpf.ts'
+import { loadClassifier, programTag, tcxIngressPrograms, withClassifier } from '../../sys/bpf.ts'
 import type { GuardFacts } from '../api/filters.ts'
 import { tolerate } from '../errors.ts'
 import { guardProgram } from './guard-program.ts'
@@ -33,7 +34,7 @@ function isShown(reply: ReturnType<NetlinkSocket['batch']>[number] | undefined):
  * @throws SystemError when the kernel does not load the program, NetlinkError when it takes no such filter
  */
 export function addGuard(socket: NetlinkSocket, ifindex: number, isBridge: boolean): Outcome {
-  return withClassifier(guardProgram(isBridge), loopbackGuard.name, (fd) => {
+  return withGuard(isBridge, (fd) => {
     try {
       socket.request(newGuard(ifindex, fd, false))
       return {}
@@ -56,12 +57,31 @@ export function guardDifferences(socket: NetlinkSocket, ifindex: number, isBridg
   const [message] = reply?.messages ?? []
   if (message === undefined) return ['no such filter']
   const options = programOf(message)
-  const tag = withClassifier(guardProgram(isBridge), loopbackGuard.name, programTag)
+  const tag = withGuard(isBridge, programTag)
   const isSame =
     options?.TCA_BPF_FLAGS === direct &&
     options.TCA_BPF_TAG !== undefined &&
     Buffer.compare(options.TCA_BPF_TAG, tag) === 0
   return isSame ? [] : [`bpf filter "${options?.TCA_BPF_NAME ?? ''}" with another program`]
+}
+
+/** Programs that stay loaded, by whether they are for a bridge. Only the place of a guard differs between two interfaces of a kind. */
+const kept = new Map<boolean, number>()
+
+/** Loads the programs, and keeps them, for a process that serves many calls. A kernel that takes none says so when one is needed. */
+export function keepGuards(): void {
+  for (const isBridge of [false, true]) {
+    try {
+      kept.set(isBridge, loadClassifier(guardProgram(isBridge), loopbackGuard.name))
+    } catch (error) {
+      log.debug({ reason: String(error) }, 'no program of the loopback guard is kept')
+    }
+  }
+}
+
+function withGuard<T>(isBridge: boolean, use: (fd: number) => T): T {
+  const fd = kept.get(isBridge)
+  return fd === undefined ? withClassifier(guardProgram(isBridge), loopbackGuard.name, use) : use(fd)
 }
 
 function placeOn(ifindex: number) {

@@ -106,11 +106,15 @@ function at(
 }
 
 /** The questions, and the removals that a DEL without plan needs. */
-export function rateKernel({ route, generic }: Pick<Sides, 'route' | 'generic'>): RateKernel {
+export function rateKernel({
+  route,
+  generic,
+  background,
+}: Pick<Sides, 'route' | 'generic' | 'background'>): RateKernel {
   return {
     shapedBy: (side, ifindex) => shapedBy(route(side), ifindex),
     removeShaper: (side, ifindex, cookie) => removeShaper(route(side), ifindex, cookie),
-    removeIfb: (side, name) => removeIfb(route(side), name),
+    removeIfb: (side, name) => removeIfb(route(side), name, side === 'host' ? background() : undefined),
     limitersAt: (indexes, cookie) => sharedPolicersAt(route('host'), indexes, cookie),
     limiters: (cookie) => sharedPolicersOf(route('host'), cookie),
     takenPolicers: (first) => takenPolicers(route('host'), first),

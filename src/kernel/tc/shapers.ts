@@ -1,6 +1,7 @@
 /** Adds, finds and removes shapers (tbf at the root of an interface) and IFBs. The shaper of received traffic needs an IFB. */
 
-import { decodeLink, deleteLink, getLink, IFF, newLink } from '../../netlink/rtnl/link.ts'
+import type { BackgroundSocket } from '../../netlink/background.ts'
+import { decodeLink, getLink, IFF, newLink } from '../../netlink/rtnl/link.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { bytesOfTicks, rateOf } from '../../netlink/tc/actions/police.ts'
 import { TC_H, type Tc } from '../../netlink/tc/msg.ts'
@@ -9,6 +10,7 @@ import { isShaperMark, shaperMark } from '../../ops/marks/rate-numbers.ts'
 import type { ShaperSpec } from '../../ops/op.ts'
 import type { ShaperFacts } from '../api/facts.ts'
 import { tolerate } from '../errors.ts'
+import { deleteInterface } from './delete-link.ts'
 
 /** The part of a spec that makes the qdisc: rate in bytes per second, burst and limit in bytes, cookie. */
 type Shape = Pick<ShaperSpec, 'bytesPerSecond' | 'burst' | 'limit' | 'cookie'>
@@ -103,11 +105,14 @@ export function addIfb(
   )
 }
 
-/** Removes an IFB by name, with its qdiscs. Succeeds when there is none. An interface of another kind with that name stays. */
-export function removeIfb(socket: NetlinkSocket, name: string): void {
+/**
+ * Removes an IFB by name, with its qdiscs. Succeeds when there is none. An interface of another kind with that name stays. `background`
+ * as for {@link deleteInterface}.
+ */
+export function removeIfb(socket: NetlinkSocket, name: string, background?: BackgroundSocket): void {
   tolerate(['ENODEV'], () => {
     const [message] = socket.request(getLink(name)).messages
     const link = message && decodeLink(message)
-    if (link?.IFLA_LINKINFO?.IFLA_INFO_KIND === 'ifb') socket.request(deleteLink(link.ifi_index))
+    if (link?.IFLA_LINKINFO?.IFLA_INFO_KIND === 'ifb') deleteInterface(socket, link.ifi_index, background)
   })
 }

@@ -4,6 +4,7 @@ import type { Result } from '../../cni/result.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { ratePriority, unownedShaperHandle } from '../../ops/marks/rate-numbers.ts'
+import type { OpOf } from '../../ops/op.ts'
 import type { LimitRecord, OffloadJournal } from '../../records/offload.ts'
 import type { AddContext, Feature, LookContext, Looked, Planned, TraceContext } from '../feature.ts'
 import { traitsOf } from '../port/kinds.ts'
@@ -112,8 +113,7 @@ function planned(context: AddContext, surroundings: Surroundings, passed: readon
         notes: [...limits.flatMap(({ notes = [] }) => notes), ...passed, ...peerless(port)],
       }
     },
-    amend: (result) =>
-      created.reduce((changed, { name, mtu }) => withHostLink(kernel, changed, name, mtu), result),
+    amend: (result) => created.reduce(withHostLink, result),
   }
 }
 
@@ -218,8 +218,7 @@ function beforehand({ direction, limit, ways }: BandwidthPlan): LimitRecord {
 }
 
 /** The result with an interface of the host that we made. */
-function withHostLink(kernel: Kernel, result: Result, name: string, mtu: number): Result {
-  const mac = kernel.link('host', name)?.mac
-  const made = { name, ...(mac === undefined ? {} : { mac }), mtu, sandbox: '' }
+function withHostLink(result: Result, { name, mac, mtu }: OpOf<'ifb.add'>): Result {
+  const made = { name, mac, mtu, sandbox: '' }
   return { ...result, interfaces: [...(result.interfaces ?? []), made] }
 }

@@ -10,7 +10,7 @@ import { forgivingNote } from './shared-note.ts'
 
 /** Notes that the clsact of `ifindex` is ours; called before it is made, so that a crash leaves no unknown one. */
 export function claimClsact(machine: Machine, ifindex: number): void {
-  noteAt(notePath(machine, ifindex)).set(machine.bootId())
+  noteAt(notePath(machine, ifindex), 'volatile').set(machine.bootId())
 }
 
 /** Runs what `kernel` runs, with a note for every clsact of the host that is made, until it is taken back. */
@@ -29,7 +29,7 @@ export function notingClsact(machine: Machine, kernel: Kernel): Runner {
       claimClsact(machine, ifindex)
       const outcome = kernel.run(op)
       // Somebody has made it since the look.
-      if (outcome.existed === true && !isKnown) noteAt(notePath(machine, ifindex)).clear()
+      if (outcome.existed === true && !isKnown) noteAt(notePath(machine, ifindex), 'volatile').clear()
       return outcome
     },
   }
@@ -40,9 +40,8 @@ export function releaseClsact(machine: Machine, kernel: Kernel, ifindex: number)
   const boot = textOrNone(notePath(machine, ifindex))
   if (boot === undefined) return
   // Interface numbers start anew with every boot: an old note speaks of another interface.
-  if (boot === machine.bootId()) kernel.dropEmptyClsact(ifindex)
-  if (boot !== machine.bootId() || !kernel.hasIngress(ifindex))
-    forgivingNote(notePath(machine, ifindex)).clear()
+  if (boot !== machine.bootId() || kernel.dropEmptyClsact(ifindex))
+    forgivingNote(notePath(machine, ifindex), 'volatile').clear()
 }
 
 /**
@@ -56,7 +55,7 @@ export function forgetClsact(machine: Machine, kernel: Kernel): void {
   const there = new Map(kernel.linksAt(numbers).map(({ ifindex }) => [`${clsactPrefix}${ifindex}`, ifindex]))
   for (const name of notes) {
     const ifindex = there.get(name)
-    if (ifindex === undefined) forgivingNote(`${machine.sharedDir}/${name}`).clear()
+    if (ifindex === undefined) forgivingNote(`${machine.sharedDir}/${name}`, 'volatile').clear()
     else releaseClsact(machine, kernel, ifindex)
   }
 }

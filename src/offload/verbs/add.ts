@@ -61,7 +61,8 @@ export function addAttachment(context: OffloadContext, seen: View, prevResult: R
     },
     journal: joined(earlier?.journal, own),
   }
-  const name = store.write(network, record)
+  // All that this makes is gone after a boot, so no record needs to outlive one: none waits for a disk.
+  const name = store.write(network, record, 'volatile')
   const transaction = transactionOf(context)
   try {
     const journal = install(transaction, plan, own)

@@ -1,6 +1,6 @@
-import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
+import { closeSync, constants } from 'node:fs'
 import { waiting } from '../../lib/call/call.ts'
-import { folderOf } from '../../lib/path.ts'
+import { openMade } from '../files.ts'
 import { sleep } from '../sleep.ts'
 import { lockByte } from './byte-locks.ts'
 import { LockTimeout } from './flock.ts'
@@ -30,9 +30,8 @@ export function withByteLock<T>(
   action: () => T,
   still: () => void = () => undefined,
 ): T {
-  mkdirSync(folderOf(path), { recursive: true, mode: 0o700 })
   // Node opens every file with O_CLOEXEC.
-  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOCTTY, 0o600)
+  const fd = openMade(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOCTTY)
   try {
     if (!lockByte(fd, byte) && !waiting('lock', () => waitFor(fd, byte, milliseconds, still)))
       throw new LockTimeout(path, milliseconds, byteHolder(fd, byte))

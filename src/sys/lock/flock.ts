@@ -1,10 +1,9 @@
-import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
+import { closeSync, constants, openSync } from 'node:fs'
 import { waiting } from '../../lib/call/call.ts'
 import type { OfKind } from '../../lib/error-kind.ts'
-import { folderOf } from '../../lib/path.ts'
 import { errorCode } from '../errno.ts'
 import { flock } from '../ffi.ts'
-import { isThere } from '../files.ts'
+import { isThere, openMade } from '../files.ts'
 import { lockHolder } from './lock-holder.ts'
 import { hasLine, waitInLine } from './queue.ts'
 
@@ -51,9 +50,8 @@ export function withLock<T>(path: string, milliseconds: number, action: (held: n
 
 /** @throws Node's errors of files, with the path */
 function openLock(path: string): number {
-  mkdirSync(folderOf(path), { recursive: true, mode: 0o700 })
   try {
-    return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOCTTY, 0o600)
+    return openMade(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOCTTY)
   } catch (error) {
     // A lock changes nothing: an existing file can be locked on a read-only file system too.
     if (errorCode(error) !== 'EROFS' || !isThere(path)) throw error

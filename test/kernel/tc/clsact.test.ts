@@ -16,9 +16,9 @@ describe('clsact', () => {
 
   test('is removed when it is empty', () => {
     const sched = withClsact()
-    dropEmptyClsact(sched.open, pf)
+    expect(dropEmptyClsact(sched.open, pf)).toBe(true)
     expect(sched.qdiscs.size).toBe(0)
-    dropEmptyClsact(sched.open, pf)
+    expect(dropEmptyClsact(sched.open, pf)).toBe(true)
   })
 
   test.each([
@@ -28,7 +28,7 @@ describe('clsact', () => {
     const sched = withClsact()
     addFilter(sched.socket, pf, spec, 'off')
     sched.filters.push({ ...(sched.filters.pop() as Tc), tcm_parent: parent })
-    dropEmptyClsact(sched.open, pf)
+    expect(dropEmptyClsact(sched.open, pf)).toBe(false)
     expect(sched.qdiscs.size).toBe(1)
   })
 

@@ -58,9 +58,8 @@ export function wholeTable(context: StateContext, kernel: Kernel, except?: strin
   if (now !== undefined && note?.handle === now.handle && hasFolder(note, folder)) return now
   const own = folder === undefined ? [] : [folder]
   const folders = new Set([defaultStateDir, ...own, ...(note?.folders ?? [])])
-  const known = [...folders].map((one) => ({ folder: one, ...reservationsIn(machine, one) }))
-  const wanted = known.flatMap(({ living }) => living)
-  const others = wanted.filter(({ owner }) => except === undefined || !owner.startsWith(except))
+  const known = [...folders].map((one) => ({ folder: one, ...reservationsIn(machine, one, except) }))
+  const others = known.flatMap(({ living }) => living)
   const { table, restored, refused } = kernel.completeTable(others)
   const inUse = known.flatMap((one) => (one.isUsed || one.folder === folder ? [one.folder] : []))
   if (table !== undefined) writeNote(machine, { handle: table.handle, folders: inUse })
@@ -213,10 +212,11 @@ function noteOf({ sharedDir }: Machine) {
   return forgivingNote(`${sharedDir}/${tableNote}`, 'volatile')
 }
 
-/** The reservations of living attachments, by the records below a state folder; `isUsed`: there are records. */
+/** The reservations of living attachments, those of `except` apart, by the records below a state folder; `isUsed`: there are records. */
 function reservationsIn(
   machine: Machine,
   stateDir: string,
+  except: string | undefined,
 ): { readonly living: Reservation[]; readonly isUsed: boolean } {
   const living: Reservation[] = []
   let isUsed = false
@@ -228,7 +228,9 @@ function reservationsIn(
       try {
         const record = store.read(one)
         if (record === undefined) continue
-        const own = record.journal.ops.flatMap((op) => (op.do === 'ports.reserve' ? [op] : []))
+        const own = record.journal.ops.flatMap((op) =>
+          op.do === 'ports.reserve' && (except === undefined || !op.owner.startsWith(except)) ? [op] : [],
+        )
         // The filters of a dead one stand until somebody clears its way: until then its ports are taken.
         const isSteered = record.journal.uplink !== undefined && record.owner.bootId === machine.bootId()
         if (own.length > 0 && (isSteered || !isGone(machine, record.owner))) living.push(...own)

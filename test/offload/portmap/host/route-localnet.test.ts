@@ -44,7 +44,7 @@ const kernel = {
   conflicts: () => conflicts,
   loopbackPorts: () => table,
   interfaceTo: (address) => linkBy(address),
-  dropEmptyClsact: () => undefined,
+  dropEmptyClsact: () => true,
   hasIngress: () => false,
   run: (op) => {
     steps.push(op.do === 'sysctl.set' ? `${op.do} ${op.value}` : op.do)

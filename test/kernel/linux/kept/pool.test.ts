@@ -1,7 +1,7 @@
 // A process that lives keeps one socket of each protocol, gives it to one user at a time, and none on which an answer is under way.
 import { beforeEach, expect, test } from 'vitest'
-import { SocketPool } from '../../../src/kernel/linux/socket-pool.ts'
-import type { NetlinkSocket } from '../../../src/netlink/socket.ts'
+import { SocketPool } from '../../../../src/kernel/linux/kept/pool.ts'
+import type { NetlinkSocket } from '../../../../src/netlink/socket.ts'
 
 const opened: { readonly protocol: number; isIdle: boolean; isOpen: boolean; close(): void }[] = []
 const open = (protocol: number) => {

@@ -3,11 +3,12 @@
  * waits until all processors have passed a quiet state (nft_rcv_nl_event() of net/netfilter/nf_tables_api.c), which takes up to some
  * hundredths of a second. A process of one call closes its sockets as before.
  */
-import { NetlinkSocket } from '../../netlink/socket.ts'
-import { SystemError } from '../../sys/errno.ts'
-import { openHome } from '../../sys/namespaces.ts'
-import { openNetlink } from '../../sys/netlink.ts'
-import { SocketPool } from './socket-pool.ts'
+import type { BackgroundSocket } from '../../../netlink/background.ts'
+import { NetlinkSocket } from '../../../netlink/socket.ts'
+import { SystemError } from '../../../sys/errno.ts'
+import { openHome } from '../../../sys/namespaces.ts'
+import { openNetlink } from '../../../sys/netlink.ts'
+import { SocketPool } from './pool.ts'
 
 /** NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_NETFILTER, NETLINK_GENERIC of linux/netlink.h. */
 const protocols = [0, 4, 12, 16] as const
@@ -30,3 +31,6 @@ export function keepHostSockets(): void {
     }
   })
 }
+
+/** The socket whose requests another thread sends; src/kernel/linux/kept/background.ts opens it in a worker. */
+export const kept: { background?: BackgroundSocket } = {}

@@ -1,5 +1,5 @@
 /** Sockets that a process keeps between two uses, one of each protocol. */
-import type { NetlinkSocket } from '../../netlink/socket.ts'
+import type { NetlinkSocket } from '../../../netlink/socket.ts'
 
 /** A pool that keeps nothing before {@link fill}: what is given back is closed. `open` opens a socket of a protocol. */
 export class SocketPool {
