@@ -5,8 +5,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { silently, testRuntime } from '../../../hack/lab/bed/plugins.ts'
 import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { type RunningAgent, servedBy, startAgent } from '../../support/agent.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
+import { servedBy, startAgent, type TestAgent } from '../../support/warm-agent.ts'
 
 const pods = ['limited-one', 'limited-two', 'limited-three'] as const
 const limits = { ingressRate: 8000, ingressBurst: 80, egressRate: 8000, egressBurst: 80 }
@@ -14,7 +14,7 @@ const plugin = { type: 'vf-offload', ...limits }
 const list = { cniVersion: '1.0.0', name: 'limited', plugins: [plugin] }
 
 let lab: Lab
-let agent: RunningAgent
+let agent: TestAgent
 beforeAll(async () => {
   lab = await sharedLab()
   await lab.load('ifb numifbs=0')
@@ -33,7 +33,7 @@ afterAll(async () => {
 beforeEach(async () => {
   agent = await startAgent(lab)
 })
-afterEach(() => agent.end())
+afterEach(() => agent.stop())
 
 const call = (verb: string, pod: string, config: object = {}) =>
   testRuntime(lab).call(
