@@ -1,11 +1,13 @@
 // The manifests for Kubernetes: kubectl renders each overlay, and each object is valid by the schema of its kind, with no key that the schema
 // does not know. Volumes, labels, pools and networks that they name are there.
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join, normalize } from 'node:path'
-import { describe, expect, type TestContext, test } from 'vitest'
+import { describe, expect, type TestContext, test, vi } from 'vitest'
 import { readCommandLine } from '../../../device-plugin/config/command-line.ts'
 import { examineConfig } from '../../../device-plugin/config/read-config.ts'
 import { isObject, type JsonObject } from '../../../src/lib/json.ts'
+import { findKubectl } from '../../support/kubernetes/kubectl.ts'
 import {
   applied,
   at,
@@ -20,6 +22,7 @@ import {
   podAnnotations,
   podSpec,
   renderWith,
+  titleFor,
 } from '../../support/kubernetes/manifests.ts'
 import { mistakesOf } from '../../support/kubernetes/schemas.ts'
 
@@ -150,6 +153,19 @@ describe('the device plugin', () => {
       expect({ pod: nameOf(pod), given: given.sort() }).toEqual({ pod: nameOf(pod), given: asked })
     }
   })
+})
+
+test('without kubectl the titles of these tests say why they are not run', async () => {
+  vi.stubEnv('PATH', '/none')
+  const folder = mkdtempSync(join(tmpdir(), 'no-kubectl-'))
+  try {
+    const found = await findKubectl(join(folder, 'kubectl'))
+    expect(found).toEqual({ reason: expect.stringMatching(/^there is no kubectl: .*apt-get/) })
+    expect(titleFor(found)).toMatch(/^ \(not run: there is no kubectl: .*apt-get.*\)$/)
+  } finally {
+    vi.unstubAllEnvs()
+    rmSync(folder, { recursive: true })
+  }
 })
 
 test('each file is a part of a kustomization', () => {

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { parse, parseAllDocuments } from 'yaml'
 import { isObject, type JsonObject, type JsonValue } from '../../../src/lib/json.ts'
-import { findKubectl } from './kubectl.ts'
+import { findKubectl, type Kubectl } from './kubectl.ts'
 
 /** The folder of all manifests. */
 export const deploy = fileURLToPath(new URL('../../../device-plugin/deploy', import.meta.url))
@@ -17,8 +17,10 @@ export const components = ['restore', 'openshift'] as const
 
 /** The program that renders. */
 export const kubectl = await findKubectl()
-/** For titles of tests: why they are not run, or nothing. */
-export const notRun = 'reason' in kubectl ? ` (not run: ${kubectl.reason})` : ''
+/** The end of a title: why the test is not run, or nothing. */
+export const titleFor = (one: Kubectl) => ('reason' in one ? ` (not run: ${one.reason})` : '')
+/** The same for the program that was found. */
+export const notRun = titleFor(kubectl)
 
 /** The objects of a folder with a kustomization. @throws Error with kubectl's own words */
 export async function render(folder: string): Promise<readonly JsonObject[]> {
