@@ -11,6 +11,7 @@ import {
   until,
   withVfs,
 } from '../../support/device-plugin/program.ts'
+import { at, content, list, podSpec } from '../../support/kubernetes/manifests.ts'
 
 let bed: ProgramBed
 afterEach(() => bed.close())
@@ -52,6 +53,28 @@ describe.each([
     await until(async () => (await plugin.get('readyz')).status === 200, 'it is ready')
     expect(await plugin.stop()).toEqual({ code: 0, signal: null })
   })
+})
+
+test('with the instance and the capabilities of its manifest it serves, and says what it says with all capabilities', async () => {
+  const container = list(podSpec(content('base/device-plugin/daemonset.yaml')), 'containers')[0]
+  const capabilities = at(container, 'securityContext', 'capabilities', 'add') as readonly string[]
+  const set = ['-all', ...capabilities.map((one) => `+${one.toLowerCase()}`)].join(',')
+  const own = (at(container, 'args') as readonly string[]).find((one) => one.startsWith('--instance'))
+  const uid = '2f3a6c1e-7d0b-4b3e-9a53-0d6f1c2b4e5a'
+  bed = await programBed({ watcher: true })
+  const [first = '', second = ''] = withVfs(bed.root, 2)
+  bed.configure({ resourceList: [poolOf('net', '0-1')] })
+  await bed.kubelet.start()
+  const said = async (before: readonly string[]) => {
+    const plugin = bed.start([String(own).replace('$(POD_UID)', uid)], {}, before)
+    await bed.kubelet.wait('intel.com/net', { healthy: [first, second], connected: true })
+    await until(async () => (await plugin.get('readyz')).status === 200, 'it is ready')
+    expect(await plugin.value('vf_flower_pool_devices', { resource: 'intel.com/net' })).toBe(2)
+    const lines = plugin.log().filter(({ level }) => level !== 'info')
+    expect(await plugin.stop()).toEqual({ code: 0, signal: null })
+    return lines.map(({ msg }) => msg)
+  }
+  expect(await said(['setpriv', `--bounding-set=${set}`, '--inh-caps=-all'])).toEqual(await said([]))
 })
 
 describe('without pools', () => {

@@ -71,8 +71,8 @@ export interface ProgramBed {
   shell(line: string): Promise<string>
   /** Replaces the config as a whole: an object as JSON, or a text. */
   configure(config: unknown): void
-  /** Starts a device plugin with the folders of the bed. Flags that come later count. */
-  start(args?: readonly string[], env?: Readonly<Record<string, string>>): Program
+  /** Starts a device plugin with the folders of the bed. Flags that come later count. `before`: words before the program. */
+  start(args?: readonly string[], env?: Readonly<Record<string, string>>, before?: readonly string[]): Program
   /** Has the kernel send uevents to the device plugins of this bed. */
   inject(events: readonly TestUevent[], times?: number): Promise<void>
   /** Has the kernel tell that VFs have changed. */
@@ -136,8 +136,8 @@ export async function programBed(options: Partial<KubeletOptions> = {}): Promise
       writeFileSync(path('config.new'), text)
       renameSync(path('config.new'), path('config.json'))
     },
-    start: (args = [], env = {}) => {
-      const argv = [executable('vf-device-plugin'), ...folders, '--listen', LISTEN, ...args]
+    start: (args = [], env = {}, before = []) => {
+      const argv = [...before, executable('vf-device-plugin'), ...folders, '--listen', LISTEN, ...args]
       const listen = argv[argv.lastIndexOf('--listen') + 1] ?? LISTEN
       const one = started([...inside, ...argv], inside, listen, env)
       programs.push(one)
