@@ -8,6 +8,7 @@ import { join } from 'node:path'
  */
 export const covers: Readonly<Record<string, readonly string[]>> = {
   'install/files/apply': ['install/files', 'native/install/install'],
+  'install/attachments/clear-state': ['native/install/attachments'],
   'install/attachments/rules': ['native/install/attachments'],
   'install/attachments/attachments': ['native/install/attachments'],
   'install/attachments/bring-home': ['native/install/attachments'],

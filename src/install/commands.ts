@@ -1,4 +1,6 @@
 /** The two commands, on the real node. */
+
+import { statusSocketPath } from '../agent/status.ts'
 import { linuxMachine } from '../kernel/linux-machine.ts'
 import { buildId } from '../lib/build-id.ts'
 import { version } from '../lib/version.ts'
@@ -7,6 +9,7 @@ import { isThere } from '../sys/files.ts'
 import { attachmentsIn } from './attachments/attachments.ts'
 import { bringHome } from './attachments/bring-home.ts'
 import { cniCache } from './attachments/cached-config.ts'
+import { clearState } from './attachments/clear-state.ts'
 import { requireKnownFormats, requireNoneAlive, stateDirsOf } from './attachments/rules.ts'
 import type { Wishes } from './command-line.ts'
 import { InstallError } from './errors.ts'
@@ -25,6 +28,7 @@ import { unitText } from './unit.ts'
 import { layoutFor } from './wanted-layout.ts'
 
 const say = (line: string) => console.log(line)
+const told = (line: string) => say(`  ${line}`)
 
 /** `vf-flower install`. @throws InstallError, and then nothing has changed */
 export async function install(wishes: Wishes): Promise<void> {
@@ -35,7 +39,10 @@ export async function install(wishes: Wishes): Promise<void> {
   const found = findFolders(root)
   const stateDirs = stateDirsOf(root, found.confDirs)
   requireKnownFormats(attachmentsIn(linuxMachine, stateDirs))
-  const { layout, folders, network } = layoutFor(wishes, { sources, unit: unitText, found, former })
+  const systemctl = root === '' ? await systemctlOf() : undefined
+  const { layout, folders, network } = layoutFor(wishes, {
+    ...{ sources, unit: unitText, isEnabled: systemctl !== undefined, found, former },
+  })
   const plan = planInstall(root, layout, former ?? noManifest, contents)
   for (const line of installLines(root, plan, sources, folders, dryRun)) say(line)
   const notes = [
@@ -45,13 +52,13 @@ export async function install(wishes: Wishes): Promise<void> {
     ...networkNotes(root, network, found.confDirs, layout),
   ]
   if (!dryRun) {
-    const systemctl = root === '' ? await systemctlOf() : undefined
-    const start = () => startAgent(systemctl, (line) => say(`  ${line}`))
+    const isFirst = former?.isEnabled !== true
     applyInstall(root, plan, () => {
-      if (root !== '') return () => undefined
-      notes.push(...start())
-      // The names lead to the build before again.
-      return () => void start()
+      if (root !== '') return {}
+      notes.push(...startAgent(systemctl, isFirst, told))
+      return isFirst
+        ? { first: () => stopAgent(systemctl, told), last: () => forgetUnit(systemctl, told) }
+        : { last: () => startAgent(systemctl, false, told) }
     })
     say(`installed ${version} (build ${buildId})`)
   }
@@ -89,9 +96,15 @@ export async function uninstall({ root, dryRun, force }: Wishes): Promise<void> 
     for (const line of bringHome(attachments, programs, run)) say(`  ${line}`)
   }
   const systemctl = root === '' ? await systemctlOf() : undefined
-  const told = (line: string) => say(`  ${line}`)
-  const notes = stopAgent(systemctl, told)
-  applyRemoval(root, plan)
-  for (const note of [...notes, ...forgetUnit(systemctl, told)]) say(`note: ${note}`)
+  const notes = [...stopAgent(systemctl, told), ...clearState(stateDirs)]
+  try {
+    applyRemoval(root, plan)
+  } catch (error) {
+    startAgent(systemctl, true, told)
+    throw error
+  }
+  notes.push(...forgetUnit(systemctl, told))
+  for (const note of notes) say(`note: ${note}`)
+  if (root === '' && isThere(statusSocketPath)) say(`note: ${await agentWords(undefined)}; end it by SIGTERM`)
   say('uninstalled')
 }

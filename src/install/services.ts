@@ -11,18 +11,28 @@ export function hasSystemd(): boolean {
 }
 
 /**
- * Has the agent of the new build run. While it restarts, calls run by themselves: nothing depends on it. So a refusal is a line for
+ * Has the agent of the new build run. `isFirst`: systemd was not told before to start the agent; later it is restarted if it runs. While it restarts, calls run by themselves: nothing depends on it. So a refusal is a line for
  * people and no failure. Returns these lines.
  */
 export function startAgent(
   systemctl: Systemctl | undefined,
+  isFirst: boolean,
   tell: (line: string) => void,
 ): readonly string[] {
   if (systemctl === undefined)
     return [
       `no systemd runs here: start ${nameFolder}/vf-agent yourself; a new one takes over from an old one`,
     ]
-  return runAll(systemctl, tell, [['daemon-reload'], ['enable', unitName], ['restart', unitName]])
+  return runAll(systemctl, tell, [
+    ['daemon-reload'],
+    // An operator who has switched the agent off since wants it off.
+    ...(isFirst
+      ? [
+          ['enable', unitName],
+          ['restart', unitName],
+        ]
+      : [['try-restart', unitName]]),
+  ])
 }
 
 /** Has the agent end, before its unit goes. */

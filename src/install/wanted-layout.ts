@@ -19,21 +19,20 @@ export interface Decision {
 export function layoutFor(
   {
     root,
-    binDirs: given,
+    binDirs: named,
     aliases: wished,
     network: wish,
   }: Pick<Wishes, 'root' | 'binDirs' | 'aliases' | 'network'>,
   {
-    sources,
-    unit,
     found,
     former,
-  }: Pick<Layout, 'sources' | 'unit'> & { found: Found; former: Manifest | undefined },
+    ...given
+  }: Pick<Layout, 'sources' | 'unit' | 'isEnabled'> & { found: Found; former: Manifest | undefined },
 ): Decision {
   // A folder that was found may be one of many, and the config that can't be read may name another one.
-  if (given.length === 0 && found.problems.length > 0)
+  if (named.length === 0 && found.problems.length > 0)
     throw new InstallError(`${found.problems.join('; ')}. Mend it, or name the CNI folders with --bin-dir`)
-  const now = given.length > 0 ? given.map((path) => ({ path, by: '--bin-dir' })) : found.binDirs
+  const now = named.length > 0 ? named.map((path) => ({ path, by: '--bin-dir' })) : found.binDirs
   if (now.length === 0)
     throw new InstallError(
       'Cannot find a CNI folder: no config of containerd, CRI-O or k3s names one, and neither /opt/cni/bin nor /usr/lib/cni is there. Name it with --bin-dir',
@@ -49,7 +48,7 @@ export function layoutFor(
   const aliases = new Map(
     binDirs.map((folder) => [folder, [...new Set([...wished, ...aliasesIn(folder, former)])]]),
   )
-  return { layout: { sources, unit, binDirs, aliases, networks: texts }, folders, network }
+  return { layout: { ...given, binDirs, aliases, networks: texts }, folders, network }
 }
 
 /** Aliases of an install before: they must be of the new build, too. */

@@ -8,12 +8,13 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Wishes } from '../../src/install/command-line.ts'
-import { applyInstall, applyRemoval } from '../../src/install/files/apply.ts'
+import { applyInstall, applyRemoval, type WaysBack } from '../../src/install/files/apply.ts'
 import { Contents } from '../../src/install/files/content.ts'
 import { libexec } from '../../src/install/files/layout.ts'
 import { noManifest, readManifest } from '../../src/install/files/manifest.ts'
@@ -24,7 +25,12 @@ import { findFolders } from '../../src/install/runtimes/find.ts'
 import { layoutFor } from '../../src/install/wanted-layout.ts'
 
 /** The wishes of a test. */
-export type Wish = Partial<Pick<Wishes, 'binDirs' | 'aliases' | 'network'>>
+export type Wish = Partial<Pick<Wishes, 'binDirs' | 'aliases' | 'network'>> & {
+  /** False: a build that was made without a C compiler. */
+  readonly hasShim?: boolean
+  /** The build that the shim beside the program is of. */
+  readonly shimOf?: string
+}
 
 /** See the head of this file. */
 export interface InstallBed {
@@ -34,7 +40,7 @@ export interface InstallBed {
   write(path: string, text: string, mode?: number): void
   read(path: string): string
   plan(build: string, wish?: Wish): Plan
-  install(build: string, wish?: Wish, services?: () => () => void): Plan
+  install(build: string, wish?: Wish, services?: () => WaysBack): Plan
   uninstall(): RemovalPlan
   /** Every entry: kind, mode, content. */
   tree(): Readonly<Record<string, string>>
@@ -47,11 +53,13 @@ export function makeInstallBed(...folders: readonly string[]): InstallBed {
   const root = join(top, 'root')
   const id = (build: string) => build.repeat(32)
   for (const folder of ['', ...folders]) mkdirSync(root + folder, { recursive: true })
-  const executableOf = (build: string) => {
+  const executableOf = (build: string, hasShim: boolean, shimOf: string) => {
     const folder = join(top, build)
     mkdirSync(folder, { recursive: true })
     writeFileSync(join(folder, 'vf-flower'), `program ${id(build)}`)
-    writeFileSync(join(folder, 'vf-attach'), `shim \0vf-flower-${id(build)}\0`)
+    rmSync(join(folder, 'vf-attach'), { force: true })
+    if (hasShim) writeFileSync(join(folder, 'vf-attach'), `shim \0vf-flower-${id(shimOf)}\0`)
+    else symlinkSync('vf-flower', join(folder, 'vf-attach'))
     return join(folder, 'vf-flower')
   }
   const bed: InstallBed = {
@@ -61,20 +69,20 @@ export function makeInstallBed(...folders: readonly string[]): InstallBed {
       writeFileSync(root + path, text, { mode })
     },
     read: (path) => readFileSync(root + path, 'utf8'),
-    plan: (build, { binDirs = [], aliases = [], network } = {}) => {
+    plan: (build, { binDirs = [], aliases = [], network, hasShim = true, shimOf = build } = {}) => {
       const contents = new Contents()
       const sources = findSources(
-        executableOf(build),
+        executableOf(build, hasShim, shimOf),
         { build: id(build), version: build },
         contents,
         root + libexec,
       )
       const former = readManifest(root)
-      const around = { sources, unit: '[Unit]\n', found: findFolders(root), former }
+      const around = { sources, unit: '[Unit]\n', isEnabled: false, found: findFolders(root), former }
       const { layout } = layoutFor({ root, binDirs, aliases, network }, around)
       return planInstall(root, layout, former ?? noManifest, contents)
     },
-    install: (build, wish, services = () => () => undefined) => {
+    install: (build, wish, services = () => ({})) => {
       const plan = bed.plan(build, wish)
       applyInstall(root, plan, services)
       return plan

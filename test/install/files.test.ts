@@ -56,6 +56,20 @@ describe('install', () => {
     expect(readManifest(bed.root)?.binDirs).toEqual([cni, '/usr/lib/cni'])
   })
 
+  test('a build without shims gives the program the names of the plugins, and brings it back', () => {
+    const withoutShim = { hasShim: false }
+    bed.install('a', withoutShim)
+    expect(bed.read(`${cni}/vf-attach`)).toBe(`program ${bed.id('a')}`)
+    bed.install('b')
+    expect(bed.read(`${cni}/vf-attach`)).toContain('shim')
+  })
+
+  test('a shim of another build is refused', () => {
+    expect(() => bed.install('a', { shimOf: 'b' })).toThrow(
+      /Cannot install ".*vf-attach": it is not of the build a+/,
+    )
+  })
+
   test('changes no file a second time', () => {
     bed.install('a')
     const before = bed.tree()
@@ -99,7 +113,7 @@ describe('upgrade', () => {
         agent: bed.read('/usr/local/bin/vf-agent'),
         plugin: bed.read(`${cni}/vf-attach`),
       }
-      return () => undefined
+      return {}
     })
     expect(seen).toEqual({
       program: expect.stringContaining(bed.id('b')),
@@ -142,14 +156,14 @@ describe('a step that fails', () => {
       bed.install('b', { aliases: ['portmap'] }, () => {
         mkdirSync(`${bed.root}${cni}/portmap/full`, { recursive: true })
         events.push('agent of b')
-        return () => {
+        const tell = (when: string) =>
           events.push(
-            bed.read('/usr/local/bin/vf-agent').includes(bed.id('a')) ? 'agent of a' : 'agent of b again',
+            `${when}: agent of ${bed.read('/usr/local/bin/vf-agent').includes(bed.id('a')) ? 'a' : 'b'}`,
           )
-        }
+        return { first: () => tell('first'), last: () => tell('last') }
       })
     expect(failing).toThrow(/Cannot .*portmap.*everything was taken back/)
-    expect(events).toEqual(['agent of b', 'agent of a'])
+    expect(events).toEqual(['agent of b', 'first: agent of b', 'last: agent of a'])
     rmSync(`${bed.root}${cni}/portmap`, { recursive: true })
     expect(bed.tree()).toEqual(before)
   })

@@ -75,7 +75,7 @@ export async function standInForSystemd(lab: Lab): Promise<void> {
 echo "$*" >>${systemctlLog}
 end() { [ ! -s /run/agent.pid ] || kill -TERM "$(cat /run/agent.pid)" 2>/dev/null; }
 case $1 in
-restart)
+restart|try-restart)
   program=$(sed -n 's/^ExecStart=//p' /etc/systemd/system/$2) || exit 1
   end
   setsid "$program" </dev/null >>/run/agent.log 2>&1 &

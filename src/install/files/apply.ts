@@ -1,6 +1,7 @@
 /** Carries out the plans of install and uninstall. What fails in the middle is taken back, so that the install before goes on. */
-import { rmdirSync } from 'node:fs'
+import { rmdirSync, rmSync } from 'node:fs'
 import { folderOf, lastPart } from '../../lib/path.ts'
+import { defaultStateDir } from '../../records/store.ts'
 import { errorCode } from '../../sys/errno.ts'
 import { InstallError } from '../errors.ts'
 import { stages } from './layout.ts'
@@ -9,23 +10,32 @@ import type { Plan } from './plan.ts'
 import { clearLeftovers, keepBefore, makeFolder, putFile, takeFile, Undo, type Written } from './put.ts'
 import type { RemovalPlan } from './removal.ts'
 
+/** The way back of services, before and after that of files. */
+export interface WaysBack {
+  readonly first?: () => void
+  readonly last?: () => void
+}
+
 /**
- * Installs. `withServices` is called once programs and unit are there, before any plugin is replaced; it returns its way back.
+ * Installs. `withServices` is called once programs and unit are there, before any plugin is replaced. It returns its ways back: one for
+ * while the new names and unit are still there, one for when those of before are back.
  * @throws InstallError after everything was taken back
  */
-export function applyInstall(root: string, plan: Plan, withServices: () => () => void): void {
+export function applyInstall(root: string, plan: Plan, withServices: () => WaysBack): void {
   undoable((undo) => {
     clear(root, plan.during)
-    for (const folder of plan.folders) makeFolder(root + folder, undo)
+    for (const folder of plan.folders)
+      makeFolder(root + folder, folder === defaultStateDir ? 0o700 : 0o755, undo)
     keepBefore(root + manifestFile, undo)
     writeManifest(root, plan.during)
     const written: Written = new Map()
-    let backWithServices = () => {}
-    // The agent of the build before starts by the names that it had.
-    undo.add(() => backWithServices())
+    let ways: WaysBack = {}
+    undo.add(() => ways.last?.())
     for (const stage of stages) {
       for (const step of plan.steps) if (step.stage === stage) putFile(root, step, written, undo)
-      if (stage === 'services') backWithServices = withServices()
+      if (stage !== 'services') continue
+      ways = withServices()
+      undo.add(() => ways.first?.())
     }
     for (const { path } of plan.removals) takeFile(root + path, false, undo)
     writeManifest(root, plan.after)
@@ -37,10 +47,12 @@ export function applyRemoval(root: string, plan: RemovalPlan): void {
   undoable((undo) => {
     clear(root, plan.manifest)
     for (const { path, isBack } of plan.files) takeFile(root + path, isBack, undo)
-    takeFile(root + manifestFile, false, undo)
   })
-  // With what was kept for the way back, they were not empty.
-  for (const folder of plan.folders) removeIfEmpty(root + folder)
+  const isAbove = (folder: string) => manifestFile.startsWith(`${folder}/`)
+  for (const folder of plan.folders) if (!isAbove(folder)) removeIfEmpty(root + folder)
+  // Until now another uninstall would complete this one.
+  rmSync(root + manifestFile, { force: true })
+  for (const folder of plan.folders) if (isAbove(folder)) removeIfEmpty(root + folder)
 }
 
 function undoable(action: (undo: Undo) => void): void {

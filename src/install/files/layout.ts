@@ -48,10 +48,18 @@ export interface Layout {
   /** The text of the unit. */
   readonly unit: string
   readonly networks: readonly WantedText[]
+  /** systemd is told to start the agent. */
+  readonly isEnabled: boolean
 }
 
 /** All files, in the order in which they are written. */
-export function layoutOf({ sources, binDirs, aliases, unit, networks }: Layout): readonly Wanted[] {
+export function layoutOf({
+  sources,
+  binDirs,
+  aliases,
+  unit,
+  networks,
+}: Omit<Layout, 'isEnabled'>): readonly Wanted[] {
   const { build, program, shim } = sources
   const copy = (stage: Stage, purpose: Purpose, path: string, { file, content }: Source): Wanted => ({
     ...{ path, stage, purpose, content, from: { file } },

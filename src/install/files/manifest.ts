@@ -45,6 +45,8 @@ const form = z.object({
   folders: z.array(text),
   /** CNI folders with the plugins. */
   binDirs: z.array(text),
+  /** systemd was told to start the agent: from then on the operator decides about that. */
+  isEnabled: z.optional(z.boolean()),
 })
 /** The manifest. */
 export type Manifest = z.infer<typeof form>
@@ -74,7 +76,14 @@ export function readManifest(root: string): Manifest | undefined {
 }
 
 /** Writes the manifest, whole or not at all. @throws Node's errors of files */
-export function writeManifest(root: string, { builds, files, folders, binDirs }: Manifest): void {
-  const manifest: Manifest = { schema, builds, files, folders, binDirs }
+export function writeManifest(root: string, { builds, files, folders, binDirs, isEnabled }: Manifest): void {
+  const manifest: Manifest = {
+    schema,
+    builds,
+    files,
+    folders,
+    binDirs,
+    ...(isEnabled === true ? { isEnabled } : {}),
+  }
   replaceFile(root + manifestFile, `${JSON.stringify(manifest, undefined, 2)}\n`, 'durable', 0o644)
 }

@@ -1,5 +1,6 @@
 /** The plan of an install: what is there, against what must be there. Reads files, and changes nothing. */
 
+import { defaultStateDir } from '../../records/store.ts'
 import { InstallError } from '../errors.ts'
 import type { Content, Contents } from './content.ts'
 import { isSame } from './content.ts'
@@ -40,13 +41,19 @@ export function planInstall(root: string, layout: Layout, former: Manifest, cont
   const isGone = ({ path }: InstalledFile) => gone.some((one) => isOfBuild(path, one))
   const written = steps.map((step) => entryOf(step, build, former))
   const rest = former.files.filter(({ path }) => !written.some((one) => one.path === path))
-  const folders = newFolders(root, [...steps.map(({ path }) => path), `${manifestFolder}/install.json`])
+  const folders = newFolders(root, [
+    ...steps.map(({ path }) => path),
+    `${manifestFolder}/install.json`,
+    // Plugins make it with their first record. Made here, it goes again with uninstall.
+    `${defaultStateDir}/record`,
+  ])
   const common = {
     ...{
       schema: former.schema,
       folders: [...former.folders, ...folders.filter((one) => !former.folders.includes(one))],
     },
     binDirs: [...layout.binDirs],
+    isEnabled: former.isEnabled === true || layout.isEnabled,
   }
   return {
     ...{ folders, steps, notes, removals: rest.filter(isGone) },

@@ -58,11 +58,11 @@ export class Undo {
 export type Written = Map<string, string[]>
 
 /** Makes a folder. @throws InstallError */
-export function makeFolder(path: string, undo: Undo): void {
+export function makeFolder(path: string, mode: number, undo: Undo): void {
   try {
-    mkdirSync(path, { mode: 0o755 })
+    mkdirSync(path, { mode })
     // Beside the umask.
-    chmodSync(path, 0o755)
+    chmodSync(path, mode)
   } catch (error) {
     throw stepFailed('make the folder', path, error)
   }

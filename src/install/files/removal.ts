@@ -27,6 +27,8 @@ export function planRemoval(root: string, manifest: Manifest, contents: Contents
     // An install was cut off before it wrote its own file.
     if (found !== 'other' && aside !== undefined && aside !== 'other' && isSame(found, aside))
       return [{ path, isBack }]
+    // An uninstall was cut off after it brought this file back.
+    if (!isBack && known.some((one) => one.isAside === true)) return []
     const rest = isBack ? `, and so does what was there before the install, "${root}${path}${asideEnd}"` : ''
     notes.push(`"${root}${path}" was changed by somebody since the install: it stays${rest}`)
     return []

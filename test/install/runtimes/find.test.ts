@@ -124,6 +124,7 @@ describe('a broken config', () => {
   const around = () => ({
     sources: { build: 'x', version: 'x', program: file, shim: file },
     unit: '',
+    isEnabled: false,
     found: found(),
     former: undefined,
   })

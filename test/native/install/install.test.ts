@@ -55,7 +55,6 @@ async function expectServed(): Promise<void> {
   await runtime.del(list, attachment(pod))
   expect(await outputOf(lab, 'ip link show dev inst0; ip link del inst0')).toContain('inst0')
   await deletePod(lab, 'inst')
-  await outputOf(lab, 'rm -rf /var/lib/cni/vf-flower')
 }
 
 describe('install', () => {
@@ -216,6 +215,22 @@ describe('an installer that does not come to its end', () => {
     },
   )
 
+  test('is killed as it uninstalls: the next uninstall completes it', async () => {
+    for (const path of [
+      `${CNI}/portmap.vf-flower-original`,
+      '/usr/local/bin/vfctl',
+      `${CNI}/vf-flower-${release.id}`,
+    ]) {
+      await mustInstall(lab, release.program, 'install', '--alias', 'portmap')
+      await outputOf(
+        lab,
+        `${release.program} uninstall >/dev/null & until [ ! -e ${path} ]; do :; done; kill -KILL $!; wait $!; true`,
+      )
+      await mustInstall(lab, release.program, 'uninstall')
+      expect(await lookAtFiles(lab)).toEqual(before)
+    }
+  })
+
   test('has no space: everything is taken back, and the plugins of before serve', async () => {
     // Room for one build, not for two.
     const need = Number(await outputOf(lab, `stat -Lc %s ${release.program}`))
@@ -269,7 +284,7 @@ test('with systemd the agent is enabled, restarted by each build, and ended', as
   await outputOf(lab, 'while kill -0 $(cat /run/agent.pid) 2>/dev/null; do sleep 0.02; done')
   expect((await outputOf(lab, `cat ${systemctlLog}`)).split('\n')).toEqual([
     ...['daemon-reload', 'enable vf-agent.service', 'restart vf-agent.service'],
-    ...['daemon-reload', 'enable vf-agent.service', 'restart vf-agent.service'],
+    ...['daemon-reload', 'try-restart vf-agent.service'],
     ...['disable --now vf-agent.service', 'daemon-reload'],
   ])
   expect(await lookAtFiles(lab)).toEqual(before)
