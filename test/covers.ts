@@ -29,6 +29,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'install/runtimes/toml': ['install/runtimes/find'],
   'install/services': ['native/install/install'],
   'install/files/sources': ['install/files'],
+  'install/signals': ['native/install/install'],
   'install/tell': ['native/install/install'],
   'install/unit': ['native/install/install'],
   'install/usage': ['install/command-line'],

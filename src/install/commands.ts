@@ -1,6 +1,5 @@
 /** The two commands, on the real node. */
 
-import { statusSocketPath } from '../agent/status.ts'
 import { linuxMachine } from '../kernel/linux-machine.ts'
 import { buildId } from '../lib/build-id.ts'
 import { version } from '../lib/version.ts'
@@ -23,7 +22,8 @@ import { findSources } from './files/sources.ts'
 import { runProgram, systemctlOf } from './run.ts'
 import { findFolders } from './runtimes/find.ts'
 import { forgetUnit, startAgent, stopAgent } from './services.ts'
-import { agentWords, checkOf, installLines, networkNotes, removalLines } from './tell.ts'
+import { uninterrupted } from './signals.ts'
+import { agentLeft, agentWords, checkOf, installLines, networkNotes, removalLines } from './tell.ts'
 import { unitText } from './unit.ts'
 import { layoutFor } from './wanted-layout.ts'
 
@@ -53,13 +53,16 @@ export async function install(wishes: Wishes): Promise<void> {
   ]
   if (!dryRun) {
     const isFirst = former?.isEnabled !== true
-    applyInstall(root, plan, () => {
-      if (root !== '') return {}
+    const isSame = plan.steps.every(({ stage, does }) => stage === 'plugins' || does === 'keep')
+    const withServices = () => {
+      // An agent of this build runs already, or was switched off.
+      if (root !== '' || (isSame && !isFirst)) return {}
       notes.push(...startAgent(systemctl, isFirst, told))
       return isFirst
         ? { first: () => stopAgent(systemctl, told), last: () => forgetUnit(systemctl, told) }
         : { last: () => startAgent(systemctl, false, told) }
-    })
+    }
+    uninterrupted(() => applyInstall(root, plan, withServices))
     say(`installed ${version} (build ${buildId})`)
   }
   if (sources.shim === undefined)
@@ -67,9 +70,10 @@ export async function install(wishes: Wishes): Promise<void> {
       'vf-attach and vf-offload are the program itself and not the small one in front: this build was made without a C compiler. They never ask vf-agent, and each call takes longer',
     )
   for (const note of notes) say(`note: ${note}`)
-  if (root !== '') return
+  // Trying out what the kernel has loads modules, and they stay.
+  if (root !== '' || dryRun) return
   for (const line of checkLines(checkOf(linuxMachine))) say(line)
-  say(`  ${await agentWords(dryRun ? undefined : buildId)}`)
+  say(`  ${await agentWords(buildId)}`)
 }
 
 /** `vf-flower uninstall`. @throws InstallError, and then nothing was removed */
@@ -96,15 +100,18 @@ export async function uninstall({ root, dryRun, force }: Wishes): Promise<void> 
     for (const line of bringHome(attachments, programs, run)) say(`  ${line}`)
   }
   const systemctl = root === '' ? await systemctlOf() : undefined
-  const notes = [...stopAgent(systemctl, told), ...clearState(stateDirs)]
-  try {
-    applyRemoval(root, plan)
-  } catch (error) {
-    startAgent(systemctl, true, told)
-    throw error
-  }
-  notes.push(...forgetUnit(systemctl, told))
+  const notes = uninterrupted(() => {
+    const before = [...stopAgent(systemctl, told), ...clearState(stateDirs)]
+    try {
+      applyRemoval(root, plan)
+    } catch (error) {
+      startAgent(systemctl, true, told)
+      throw error
+    }
+    return [...before, ...forgetUnit(systemctl, told)]
+  })
   for (const note of notes) say(`note: ${note}`)
-  if (root === '' && isThere(statusSocketPath)) say(`note: ${await agentWords(undefined)}; end it by SIGTERM`)
+  const left = root === '' ? await agentLeft() : undefined
+  if (left !== undefined) say(`note: ${left}`)
   say('uninstalled')
 }

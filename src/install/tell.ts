@@ -101,16 +101,23 @@ export function checkOf(machine: Machine): NodeCheck {
   }
 }
 
-/** The agent of this node in a line. `build`: the one that it should be of. */
-export async function agentWords(build: string | undefined): Promise<string> {
+/** The agent of this node in a line; it should be of `build`. */
+export async function agentWords(build: string): Promise<string> {
   try {
     const { version, build: running, pid } = await readAgent()
-    const other =
-      build === undefined || build === running
-        ? ''
-        : '; it is of another build, and serves no call of this one'
+    const other = build === running ? '' : '; it is of another build, and serves no call of this one'
     return `vf-agent ${version} (build ${running}) runs, process ${pid}${other}`
   } catch (error) {
     return errorText(error)
+  }
+}
+
+/** That an agent runs still, whose program is gone; undefined if none does. */
+export async function agentLeft(): Promise<string | undefined> {
+  try {
+    const { pid } = await readAgent()
+    return `vf-agent runs still, process ${pid}: kill -TERM ${pid} ends it`
+  } catch {
+    return undefined
   }
 }

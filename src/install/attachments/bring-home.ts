@@ -30,29 +30,23 @@ export function bringHome(
   const lines: string[] = []
   for (const one of attachments) {
     const { plugin, owner, stateDir, name } = one
-    if (owner === undefined) {
-      stay.push(`${attachmentWords(one)}: "${name.path}"`)
-      continue
-    }
-    const cached = cachedConfig(programs.cache, owner, plugin)
-    const config = cached ?? { cniVersion: '1.0.0', name: owner.network, type: plugin, stateDir }
+    // DEL goes by what it finds where the record can't be read; the name of the file tells whose it is.
+    const network = owner?.network ?? (plugin === 'vf-attach' ? 'unknown' : name.subject)
+    const cached = cachedConfig(programs.cache, { ...name, network }, plugin)
+    const config = cached ?? { cniVersion: '1.0.0', name: network, type: plugin, stateDir }
     const { status, output } = run(
       `${programs.folder}/${plugin === 'vf-attach' ? 'vf-attach' : 'vf-offload'}`,
       {
         argv0: `${programs.folder}/${plugin}`,
         input: JSON.stringify(config),
         env: {
-          ...{ CNI_COMMAND: 'DEL', CNI_CONTAINERID: owner.containerID, CNI_NETNS: owner.netns },
-          ...{ CNI_IFNAME: owner.ifname, CNI_PATH: programs.path },
+          ...{ CNI_COMMAND: 'DEL', CNI_CONTAINERID: name.containerID, CNI_NETNS: owner?.netns ?? '' },
+          ...{ CNI_IFNAME: name.ifname, CNI_PATH: programs.path },
         },
       },
     )
     if (status === 0) {
-      const rest =
-        cached === undefined && plugin === 'vf-attach'
-          ? '; addresses of its IPAM plugin, if it had one, stay given out: the runtime has no config of it'
-          : ''
-      lines.push(`taken back: ${attachmentWords(one)}${rest}`)
+      lines.push(`taken back: ${attachmentWords(one)}${restWords(one, cached !== undefined)}`)
     } else stay.push(`${attachmentWords(one)}: DEL answered ${output.trim() || `with exit code ${status}`}`)
   }
   if (stay.length > 0)
@@ -60,4 +54,11 @@ export function bringHome(
       `Cannot take all attachments back, so nothing was removed:\n  ${stay.join('\n  ')}`,
     )
   return lines
+}
+
+/** The end of a line about things that may have stayed. */
+function restWords({ plugin, owner }: Attachment, hasConfig: boolean): string {
+  if (owner === undefined) return ', so that some of it may be with the pod still'
+  if (hasConfig || plugin !== 'vf-attach') return ''
+  return '; addresses of its IPAM plugin, if it had one, stay given out: the runtime has no config of it'
 }

@@ -111,6 +111,17 @@ test('what a dead pod left is brought home without --force', async () => {
   expect(await outputOf(lab, 'find /var/lib/cni -name "*.json" -o -name vf-flower')).toBe('')
 })
 
+test('a record that can not be read counts as alive, and --force takes what DEL finds and says that there may be more', async () => {
+  const file = await outputOf(lab, 'find /var/lib/cni/vf-flower/attach -name "*.json"')
+  await outputOf(lab, `echo '{' >'${file}'`)
+  const { code, stderr } = await runInstaller(lab, release.program, 'uninstall')
+  expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('its record can not be read') })
+  const said = await mustInstall(lab, release.program, 'uninstall', '--force')
+  expect(said).toContain('some of it may be with the pod still')
+  expect(said).toContain('/attach" stays: ENOTEMPTY')
+  expect(await outputOf(lab, 'ls /var/lib/cni/vf-flower/attach')).toContain('.json.broken')
+})
+
 test('an upgrade and the way back go on beside pods, which keep what they have', async () => {
   for (const { program } of [other, release, other]) await mustInstall(lab, program, 'install')
   const runtime = cniRuntime(lab, [CNI])

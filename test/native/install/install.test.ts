@@ -215,6 +215,18 @@ describe('an installer that does not come to its end', () => {
     },
   )
 
+  test('gets SIGTERM in the middle, and comes to its end first', async () => {
+    const path = `${CNI}/vf-flower-${other.id}`
+    await mustInstall(lab, release.program, 'install')
+    await outputOf(
+      lab,
+      `${other.program} install --alias portmap >/dev/null & until [ -e ${path} ]; do :; done; kill -TERM $!; wait $!`,
+    )
+    for (const file of ['portmap', 'vf-attach', 'vf-offload'])
+      expect(await outputOf(lab, `grep -ao ${other.id} ${CNI}/${file}`)).toContain(other.id)
+    await uninstall()
+  })
+
   test('is killed as it uninstalls: the next uninstall completes it', async () => {
     for (const path of [
       `${CNI}/portmap.vf-flower-original`,
