@@ -11,10 +11,10 @@ const example = {
   name: 'vf-flower',
   plugins: [
     {
-      ...{ type: 'bridge', bridge: 'cni0', isGateway: true, ipMasq: true, hairpinMode: true },
+      ...{ type: 'bridge', bridge: 'vf-flower0', isGateway: true, ipMasq: true, hairpinMode: true },
       ipam: {
         type: 'host-local',
-        ranges: [[{ subnet: '10.88.0.0/16' }]],
+        ranges: [[{ subnet: '10.86.0.0/16' }]],
         routes: [{ dst: '0.0.0.0/0' }],
       },
     },

@@ -292,6 +292,9 @@ test('with systemd the agent is enabled, restarted by each build, and ended', as
   expect(await run(other.program, 'install')).toContain(`(build ${other.id}) runs`)
   expect((await agent()).build).toBe(other.id)
   await expectServed()
+  const { pid } = await agent()
+  await run(other.program, 'install')
+  expect((await agent()).pid).toBe(pid)
   await run(other.program, 'uninstall')
   await outputOf(lab, 'while kill -0 $(cat /run/agent.pid) 2>/dev/null; do sleep 0.02; done')
   expect((await outputOf(lab, `cat ${systemctlLog}`)).split('\n')).toEqual([
