@@ -9,7 +9,7 @@ import { attachmentsIn } from './attachments/attachments.ts'
 import { bringHome } from './attachments/bring-home.ts'
 import { cniCache } from './attachments/cached-config.ts'
 import { clearState } from './attachments/clear-state.ts'
-import { requireKnownFormats, requireNoneAlive, stateDirsOf } from './attachments/rules.ts'
+import { requireKnownFormats, requireNone, requireNoneAlive, stateDirsOf } from './attachments/rules.ts'
 import type { Wishes } from './command-line.ts'
 import { InstallError } from './errors.ts'
 import { applyInstall, applyRemoval } from './files/apply.ts'
@@ -86,6 +86,7 @@ export async function uninstall({ root, dryRun, force }: Wishes): Promise<void> 
   const plan = planRemoval(root, manifest, new Contents())
   const stateDirs = stateDirsOf(root, findFolders(root).confDirs)
   const attachments = attachmentsIn(linuxMachine, stateDirs)
+  if (root !== '') requireNone(root, attachments)
   if (!force) requireNoneAlive(attachments)
   for (const line of removalLines(root, plan, attachments, dryRun)) say(line)
   for (const note of plan.notes) say(`note: ${note}`)

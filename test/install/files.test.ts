@@ -168,6 +168,16 @@ describe('a step that fails', () => {
     expect(bed.tree()).toEqual(before)
   })
 
+  test('because of a file: a file that somebody has made since the plan stays', () => {
+    const made = () => {
+      bed.write(`${cni}/vf-offload`, 'of somebody')
+      return {}
+    }
+    expect(() => bed.install('a', {}, made)).toThrow(/vf-offload": EEXIST.*everything was taken back/)
+    expect(bed.read(`${cni}/vf-offload`)).toBe('of somebody')
+    expect(readdirSync(bed.root + cni)).toEqual(['vf-offload'])
+  })
+
   test('in the first install leaves nothing at all', () => {
     const before = bed.tree()
     const fail = () => {

@@ -38,4 +38,22 @@ export const install: readonly Mutation[] = [
     test: ['install/files.test.ts', 'an alias that somebody has replaced since is theirs'],
     tier: 'quick',
   },
+  {
+    id: 'install-other-root',
+    file: 'src/install/commands.ts',
+    mistake: 'Below another root, uninstall takes pods for dead whose namespaces it can not see.',
+    old: "if (root !== '') requireNone(root, attachments)",
+    now: "if (root === '/') requireNone(root, attachments)",
+    test: ['native/install/attachments.test.ts', 'below another root nobody can tell who lives'],
+    tier: 'quick',
+  },
+  {
+    id: 'install-over-others',
+    file: 'src/install/files/put.ts',
+    mistake: 'A file that somebody has made since the plan is replaced.',
+    old: 'if (!isLinked(temporary, path)) renameSync(temporary, path)',
+    now: 'renameSync(temporary, path)',
+    test: ['install/files.test.ts', 'a file that somebody has made since the plan stays'],
+    tier: 'quick',
+  },
 ]

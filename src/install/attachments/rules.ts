@@ -23,6 +23,22 @@ export function requireKnownFormats(attachments: readonly Attachment[]): void {
   )
 }
 
+/**
+ * Makes sure that there is nothing to take back, below a root that is not this process's own: from here nobody can tell which pods
+ * live, nor reach them. @throws InstallError
+ */
+export function requireNone(root: string, attachments: readonly Attachment[]): void {
+  if (attachments.length === 0) return
+  throw new InstallError(
+    [
+      `Cannot uninstall below "${root}": there are attachments, which can be taken back on the node itself alone (nsenter --target 1 --mount, without --root):`,
+      ...attachments.map(
+        ({ plugin, name }) => `  container ${name.containerID}, interface ${name.ifname}: ${plugin}`,
+      ),
+    ].join('\n'),
+  )
+}
+
 /** Makes sure that no pod would lose anything. @throws InstallError with those that would */
 export function requireNoneAlive(attachments: readonly Attachment[]): void {
   const alive = attachments.filter((one) => one.isAlive)

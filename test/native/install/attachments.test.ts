@@ -130,6 +130,32 @@ test('an upgrade and the way back go on beside pods, which keep what they have',
   expect(await outputOf(lab, 'ip link show dev home0')).toContain('home0')
 })
 
+test('below another root nobody can tell who lives: uninstall refuses there, with --force too', async () => {
+  await outputOf(
+    lab,
+    'mkdir -p /tmp/host/var/lib/cni /tmp/host/opt/cni/bin; cp -r /var/lib/cni/vf-flower /tmp/host/var/lib/cni',
+  )
+  await mustInstall(lab, release.program, 'install', '--root', '/tmp/host')
+  for (const words of [[], ['--force']]) {
+    const { code, stderr } = await runInstaller(
+      lab,
+      release.program,
+      'uninstall',
+      '--root',
+      '/tmp/host',
+      ...words,
+    )
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringContaining('container pod-home, interface net1'),
+    })
+  }
+  expect(await outputOf(lab, 'ip -n home link show dev net1; ls /tmp/host/opt/cni/bin')).toContain(
+    'vf-attach',
+  )
+  await outputOf(lab, 'rm -r /tmp/host')
+})
+
 test('a record of a newer format keeps a build from being installed', async () => {
   const file = (await outputOf(lab, 'find /var/lib/cni/vf-flower/attach -name "*.json"')).trim()
   await outputOf(lab, `sed -i 's/"schema": 1/"schema": 2/' '${file}'`)
