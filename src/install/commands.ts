@@ -57,9 +57,11 @@ export async function install(wishes: Wishes): Promise<void> {
     const withServices = () => {
       // An agent of this build runs already, or was switched off.
       if (root !== '' || (isSame && !isFirst)) return {}
-      notes.push(...startAgent(systemctl, isFirst, told))
+      const refusals = startAgent(systemctl, isFirst, told)
+      notes.push(...refusals)
+      const isRefused = isFirst && refusals.length > 0
       return isFirst
-        ? { first: () => stopAgent(systemctl, told), last: () => forgetUnit(systemctl, told) }
+        ? { first: () => stopAgent(systemctl, told), last: () => forgetUnit(systemctl, told), isRefused }
         : { last: () => startAgent(systemctl, false, told) }
     }
     uninterrupted(() => applyInstall(root, plan, withServices))

@@ -14,6 +14,8 @@ import type { RemovalPlan } from './removal.ts'
 export interface WaysBack {
   readonly first?: () => void
   readonly last?: () => void
+  /** The next install has to tell systemd again to start the agent. */
+  readonly isRefused?: boolean
 }
 
 /**
@@ -38,7 +40,7 @@ export function applyInstall(root: string, plan: Plan, withServices: () => WaysB
       undo.add(() => ways.first?.())
     }
     for (const { path } of plan.removals) takeFile(root + path, false, undo)
-    writeManifest(root, plan.after)
+    writeManifest(root, ways.isRefused === true ? { ...plan.after, isEnabled: false } : plan.after)
   })
 }
 

@@ -277,7 +277,7 @@ describe('an installer that does not come to its end', () => {
   })
 })
 
-test('with systemd the agent is enabled, restarted by each build, and ended', async () => {
+test('with systemd the agent is enabled, restarted by each build, and ended; a refusal is told, and costs no call', async () => {
   await standInForSystemd(lab)
   const env = withStandIn
   const run = async (program: string, ...words: string[]) => {
@@ -286,6 +286,11 @@ test('with systemd the agent is enabled, restarted by each build, and ended', as
     return stdout
   }
   const agent = async () => JSON.parse(await outputOf(lab, 'vfctl agent --json')) as AgentStatus
+  await outputOf(lab, 'touch /run/stand-in/refuses')
+  const refused = await run(release.program, 'install')
+  expect(refused).toContain('note: "systemctl enable vf-agent.service" failed: refused. Calls run without')
+  await expectServed()
+  await outputOf(lab, `rm /run/stand-in/refuses ${systemctlLog}`)
   expect(await run(release.program, 'install')).toContain('systemctl restart vf-agent.service')
   const first = await agent()
   expect(first.build).toBe(release.id)
