@@ -4,6 +4,7 @@
  * `npm run build`.
  *
  *     CC=aarch64-linux-gnu-gcc sh hack/bun.sh hack/build.ts --shim FILE     the small program alone, by a compiler of your choice
+ *     sh hack/bun.sh hack/build.ts --enter FILE     the entry point of the container image (src/agent/enter), by the same flags
  */
 import { createHash } from 'node:crypto'
 import {
@@ -123,10 +124,16 @@ function optionFlags(program: string): readonly string[] {
 }
 
 /**
- * Compiles the program for the names of CNI plugins to `outfile`. `program` is the file that it is to become.
+ * Compiles the program for the names of CNI plugins to `outfile`, or another program of ours without a C library. `program` is the
+ * file that it is to become.
  * @returns the reason why it could not be made, for people; undefined on success
  */
-function compileShim(outfile: string, testBuild: boolean, program?: string): string | undefined {
+function compileShim(
+  outfile: string,
+  testBuild: boolean,
+  program?: string,
+  source = 'src/agent/shim/shim.c',
+): string | undefined {
   rmSync(outfile, { force: true })
   // Debian's package gcc-14 alone has no other name.
   const compilers = process.env.CC === undefined ? ['cc', 'gcc', 'gcc-14'] : [process.env.CC]
@@ -141,7 +148,7 @@ function compileShim(outfile: string, testBuild: boolean, program?: string): str
     `-DVF_FLOWER_VERSIONS=${JSON.stringify(`${stringify({ cniVersion: currentVersion, supportedVersions })}\n`)}`,
   ]
   for (const compiler of compilers) {
-    const argv = [...flags, '-o', outfile, 'src/agent/shim/shim.c']
+    const argv = [...flags, '-o', outfile, source]
     const { failed, code, stderr } = execaSync(compiler, argv, { cwd: top, reject: false })
     if (!failed) return undefined
     rmSync(outfile, { force: true })
@@ -193,14 +200,21 @@ function buildAll(): void {
     )
 }
 
-const { shim, 'with-tests': withTests } = parseArgs({
-  options: { shim: { type: 'string' }, 'with-tests': { type: 'boolean' } },
+const {
+  shim,
+  enter,
+  'with-tests': withTests,
+} = parseArgs({
+  options: { shim: { type: 'string' }, enter: { type: 'string' }, 'with-tests': { type: 'boolean' } },
 }).values
-if (shim === undefined) buildAll()
-else {
-  const reason = compileShim(resolve(shim), false)
-  if (reason !== undefined) {
-    console.error(`Cannot compile the shim: ${reason}`)
-    process.exitCode = 1
-  }
+if (shim === undefined && enter === undefined) buildAll()
+const alone = [
+  ['shim', shim, 'src/agent/shim/shim.c'],
+  ['entry point', enter, 'src/agent/enter/enter.c'],
+] as const
+for (const [name, file, source] of alone) {
+  const reason = file === undefined ? undefined : compileShim(resolve(file), false, undefined, source)
+  if (reason === undefined) continue
+  console.error(`Cannot compile the ${name}: ${reason}`)
+  process.exitCode = 1
 }

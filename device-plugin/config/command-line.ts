@@ -138,9 +138,10 @@ export const flags: Flags<Draft> = {
     without: 'none',
     effect: 'tells the sockets of two processes on one node apart, in an upgrade; they share CDI files',
     take: (draft, instance) =>
-      /^[a-z0-9-]{0,32}$/.test(instance)
+      // The uid of a pod has 36 characters.
+      /^[a-z0-9-]{0,36}$/.test(instance)
         ? set(draft, { instance })
-        : 'at most 32 lower-case letters, digits and -',
+        : 'at most 36 lower-case letters, digits and -',
   },
   'sys-root': folder('sys', 'sysfs'),
   'dev-root': folder('dev', 'device files as this process sees them'),

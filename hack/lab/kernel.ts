@@ -107,10 +107,14 @@ export async function madeOnce(folder: string, make: (temporary: string) => Prom
   }
 }
 
-function unpackedOnce(
+/**
+ * Debian packages, downloaded and unpacked below `folder`, once; then `finish` may change what is there. Nothing is installed.
+ * Throws with apt's own words when the sources do not have them.
+ */
+export function unpackedOnce(
   folder: string,
   packages: readonly string[],
-  finish: (temporary: string) => Promise<void>,
+  finish: (temporary: string) => Promise<void> = async () => undefined,
 ): Promise<void> {
   return madeOnce(folder, async (temporary) => {
     process.stderr.write(`lab: downloading ${packages.join(', ')}\n`)

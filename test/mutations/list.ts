@@ -8,6 +8,7 @@ import { calls } from './calls.ts'
 import { cni } from './cni.ts'
 import { configTables } from './config-tables.ts'
 import { container } from './container.ts'
+import { deploy } from './deploy.ts'
 import { deviceKubelet } from './device-kubelet.ts'
 import { deviceObserve } from './device-observe.ts'
 import { devicePluginConfig } from './device-plugin-config.ts'
@@ -48,6 +49,7 @@ import { uplinks } from './uplinks.ts'
 /** All mutations. */
 export const mutations: readonly Mutation[] = [
   ...agentFailure,
+  ...deploy,
   ...attach,
   ...calls,
   ...attachIpam,

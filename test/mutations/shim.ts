@@ -1,6 +1,6 @@
 import type { Mutation } from './mutation.ts'
 
-/** Mistakes in src/agent/shim. */
+/** Mistakes in src/agent/shim and src/agent/enter. */
 export const shim: readonly Mutation[] = [
   {
     id: 'agent-shim-directory',
@@ -84,6 +84,24 @@ export const shim: readonly Mutation[] = [
     old: 'other.stx_size == VF_FLOWER_BYTES ?',
     now: 'other.stx_size != 0 ?',
     test: ['conformance/shim-option.test.ts', 'is another one'],
+    tier: 'quick',
+  },
+  {
+    id: 'agent-enter-own-namespace',
+    file: 'src/agent/enter/host.h',
+    mistake: 'A pod without hostPID executes the program of its own container.',
+    old: 'if (is_one("/proc/self/ns/mnt", "/proc/1/ns/mnt"))',
+    now: 'if (number_of("/proc/1/ns/mnt") == 0)',
+    test: ['native/agent/enter.test.ts', 'without hostPID'],
+    tier: 'quick',
+  },
+  {
+    id: 'agent-enter-mounts-leak',
+    file: 'src/agent/enter/host.h',
+    mistake: 'The mount of the image appears on the node.',
+    old: 'must(sys_unshare(MOUNTS), "copy"',
+    now: 'must(sys_unshare(0), "copy"',
+    test: ['native/agent/enter.test.ts', ': the program of the image, on the node'],
     tier: 'quick',
   },
 ]

@@ -44,6 +44,8 @@ test.each([
   [['--listen=[::1]:9100'], { listen: '[::1]:9100' }],
   [['--listen='], {}],
   [['--instance', 'blue-2'], { instance: 'blue-2' }],
+  // The uid of a pod, as the manifests have it.
+  [['--instance=2f3a6c1e-7d0b-4b3e-9a53-0d6f1c2b4e5a'], { instance: '2f3a6c1e-7d0b-4b3e-9a53-0d6f1c2b4e5a' }],
   [['--log-level', 'debug'], { logLevel: 'debug' }],
   [['--log-level=warning'], { logLevel: 'warning' }],
   [['--log-level=10'], {}],
@@ -130,7 +132,7 @@ test.each([
     'Cannot use --log-level: is "loud"; must be one of debug, info, warning, error, or a number',
   ],
   [['-v=x'], 'Cannot use --v: is "x"; must be a number from 0 to 999999999'],
-  [['--instance=A'], 'Cannot use --instance: is "A"; must be at most 32 lower-case letters, digits and -'],
+  [['--instance=A'], 'Cannot use --instance: is "A"; must be at most 36 lower-case letters, digits and -'],
   [['--json'], 'Cannot use --json: it belongs to explain'],
   [['explain', '--check=x'], 'Cannot use --check with explain: must be one of the two'],
 ])('%j is refused', (argv, problem) => {
