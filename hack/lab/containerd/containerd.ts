@@ -23,7 +23,7 @@ export interface Containerd {
   readonly cri: Cri
   /** The group of all containers, for PodSandboxConfig. */
   readonly cgroupParent: string
-  /** Starts the daemon; resolves when it serves. */
+  /** Starts the daemon unless it runs; resolves when it serves. */
   start(): Promise<void>
   /** Kills the daemon alone: containers, their shims and calls of plugins go on. */
   kill(): Promise<void>
@@ -72,6 +72,7 @@ export async function startContainerd(
   }
   const log = () => [...past, daemon?.stderr() ?? ''].join('')
   const start = async () => {
+    if (daemon !== undefined) return
     daemon = await lab.spawn(['containerd', '--config', CONFIG], { env, timeoutMs: 0 })
     const running = daemon
     const ended = running.wait().then(({ code }): never => {

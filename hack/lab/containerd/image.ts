@@ -33,6 +33,7 @@ export function imageArchive(
     { path: 'etc/passwd', bytes: text('root:x:0:0:root:/root:/bin/sh\n') },
     // A request tells which pod answers, and which address it sees.
     { path: 'www/cgi-bin/who', mode: 0o755, bytes: text(WHO) },
+    { path: 'www/cgi-bin/self', mode: 0o755, bytes: text(SELF) },
   ])
   const config = text(
     JSON.stringify({
@@ -51,6 +52,7 @@ export function imageArchive(
 }
 
 const WHO = '#!/bin/sh\necho Content-Type: text/plain\necho\necho "$(hostname) to $REMOTE_ADDR"\n'
+const SELF = '#!/bin/sh\necho Content-Type: application/octet-stream\necho\ncat /bin/busybox\n'
 
 function text(value: string): Uint8Array {
   return new TextEncoder().encode(value)
