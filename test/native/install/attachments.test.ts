@@ -94,7 +94,7 @@ test('--force brings everything home, addresses too, and leaves the file system 
   expect(await outputOf(lab, 'ip link show dev home0')).toContain('home0')
   expect(await outputOf(lab, 'nft list ruleset')).not.toContain('8080')
   expect(await outputOf(lab, `ls ${addresses}`)).not.toContain('10.1.9.')
-  // What host-local and libcni keep is theirs.
+  // Files of host-local and libcni are theirs.
   await outputOf(lab, 'rm -rf /var/lib/cni/networks /var/lib/cni/results')
   expect(await lookAtFiles(lab)).toEqual(before)
 })
