@@ -68,10 +68,14 @@ const flags = [
 ]
 
 /**
- * Programs that run for long, by the names of their bundles. Each is bundled by itself and loaded by name, as the logger: code that is
+ * Programs that no CNI call is, by the names of their bundles. Each is bundled by itself and loaded by name, as the logger: code that is
  * shared with the plugins would be cut into more and smaller files for both, and each CNI call would load more of them.
  */
-const services = { 'device-plugin': 'device-plugin/main.ts', agent: 'src/agent/main.ts' } as const
+const services = {
+  'device-plugin': 'device-plugin/main.ts',
+  agent: 'src/agent/main.ts',
+  install: 'src/install/main.ts',
+} as const
 
 function compile(entry: string, outfile: string, testBuild: boolean, withServices = false): void {
   mkdirSync(dirname(outfile), { recursive: true })
@@ -79,6 +83,8 @@ function compile(entry: string, outfile: string, testBuild: boolean, withService
     `--define=VF_FLOWER_VERSION="${version}"`,
     `--define=VF_FLOWER_BUILD="${buildId(testBuild)}"`,
     `--define=VF_FLOWER_TEST_BUILD=${testBuild}`,
+    // The installer writes it.
+    `--define=VF_FLOWER_UNIT=${JSON.stringify(readFileSync(join(top, 'src/agent/vf-agent.service'), 'utf8'))}`,
   ]
   const run = (args: readonly string[]) => execaSync(process.execPath, args, { cwd: top, stdio: 'pipe' })
   const folder = mkdtempSync(join(tmpdir(), 'vf-flower-build-'))

@@ -49,7 +49,8 @@ const processUses: Readonly<Record<string, string>> = {
 }
 
 /** Files that no worker loads for a call. */
-const isOutside = (file: string) => /^src\/(main\.ts|ctl\/|agent\/)|^device-plugin\//.test(file)
+const isOutside = (file: string) =>
+  /^src\/(main\.ts|ctl\/|agent\/|install\/|node-check\/)|^device-plugin\//.test(file)
 const files = product.filter((file) => file.endsWith('.ts') && !isOutside(file))
 
 const readonlyType = /^(readonly |Readonly|ReadonlyMap|ReadonlySet)/

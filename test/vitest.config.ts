@@ -57,7 +57,7 @@ const LONGEST = [
     'lab/attach/add-del',
     'lab/attach/property',
   ],
-  ...['native/fuzz/offload', 'native/fuzz/attach'],
+  ...['native/fuzz/offload', 'native/fuzz/attach', 'native/install/install', 'native/install/upgrade'],
   ...['native/agent-failure/offload-faults', 'native/agent-failure/small'],
   ...['native/bandwidth/faults', 'native/offload/faults', 'native/offload/random', 'native/attach/sequences'],
   ...[

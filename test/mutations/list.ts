@@ -23,6 +23,7 @@ import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
 import { hostileIdentity } from './hostile-identity.ts'
+import { install } from './install.ts'
 import { inventory } from './inventory.ts'
 import { kernel } from './kernel.ts'
 import { kernelTable } from './kernel-table.ts'
@@ -62,6 +63,7 @@ export const mutations: readonly Mutation[] = [
   ...localhost,
   ...offloadSteering,
   ...ownConnections,
+  ...install,
   ...inventory,
   ...kernel,
   ...kernelTable,

@@ -1,9 +1,9 @@
-// Test files go to the kernel that has what they need.
+// Test files go to the kernel that has what they need, or run nowhere, with the reason, when their packages can't be had.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Feature } from '../../hack/lab/features.ts'
-import { nativeFiles, needsOf, placeFiles } from './placement.ts'
+import { nativeFiles, needsOf, packagesOf, placeFiles } from './placement.ts'
 
 describe('the line with what a file needs', () => {
   test('may stand anywhere at the beginning of a line, and ends with it', () => {
@@ -48,29 +48,52 @@ describe('a file', () => {
 
   test('runs natively when the kernel has all that it needs', () => {
     const has = new Set<Feature>(['namespaces', 'veth', 'flower', 'dummy', 'nft'])
-    expect(placeFiles(files, has)).toEqual({
+    expect(placeFiles(files, has, () => undefined)).toEqual({
       native: ['plain', 'filters', 'node'],
       lab: new Map(),
-      nowhere: [],
+      nowhere: new Map(),
     })
   })
 
   test('goes to the virtual machine, with what is missing', () => {
-    expect(placeFiles(files, new Set<Feature>(['namespaces', 'veth']))).toEqual({
+    expect(placeFiles(files, new Set<Feature>(['namespaces', 'veth']), () => undefined)).toEqual({
       native: ['plain', 'node'],
       lab: new Map([['filters', ['flower', 'dummy']]]),
-      nowhere: [],
+      nowhere: new Map(),
     })
   })
 
   test('goes there too when there are no nodes, whatever else the kernel has; one about nodes runs nowhere', () => {
-    expect(placeFiles(files, new Set<Feature>(['veth', 'flower']))).toEqual({
+    expect(placeFiles(files, new Set<Feature>(['veth', 'flower']), () => undefined)).toEqual({
       native: [],
       lab: new Map([
         ['plain', ['namespaces']],
         ['filters', ['namespaces', 'dummy']],
       ]),
-      nowhere: ['node'],
+      nowhere: new Map([['node', 'is about nodes of namespaces, and this machine gives none']]),
     })
   })
+
+  test('whose package can not be had runs nowhere, with the reason; others are not asked about', () => {
+    const some = new Map([
+      ['pods', '// needs: veth\n// packages: containerd, runc, busy'],
+      ['calls', '// needs: veth\n// packages: runc'],
+      ...files,
+    ])
+    const has = new Set<Feature>(['namespaces', 'veth', 'flower', 'dummy'])
+    const lack = (name: string) => (name === 'runc' ? undefined : `no package ${name}`)
+    expect(placeFiles(some, has, lack)).toEqual({
+      native: ['calls', 'plain', 'filters', 'node'],
+      lab: new Map(),
+      nowhere: new Map([['pods', 'no package containerd; no package busy']]),
+    })
+  })
+})
+
+test('the line with packages is one line, and may be absent', () => {
+  expect(packagesOf('// Shows.\n// needs: veth\n// packages: containerd, runc\n')).toEqual([
+    'containerd',
+    'runc',
+  ])
+  expect(packagesOf('// needs: veth\nconst text = "// packages: a"\n')).toEqual([])
 })

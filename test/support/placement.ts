@@ -1,8 +1,10 @@
 // The place where each file of test/native runs: in a node made of namespaces, or, when the machine's kernel lacks what
-// the file needs, in the virtual machine. In: the files, the kernel's features. Out: lists of paths.
+// the file needs, in the virtual machine. A file whose packages can't be had runs nowhere. In: the files, the kernel's features, what apt
+// has. Out: lists of paths.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FEATURES, type Feature, machineFeatures } from '../../hack/lab/features.ts'
+import { lackOf } from '../../hack/lab/packages.ts'
 
 const top = join(import.meta.dirname, '../..')
 const FOLDER = 'test/native'
@@ -12,28 +14,42 @@ export interface Placement {
   readonly native: readonly string[]
   /** With the features that the machine's kernel lacks for each. */
   readonly lab: ReadonlyMap<string, readonly Feature[]>
-  /** Files about nodes of namespaces themselves, on a kernel that gives none: no virtual machine can prove their claims. */
-  readonly nowhere: readonly string[]
+  /**
+   * Files that can't run, each with the reason: those about nodes of namespaces themselves, on a kernel that gives none, because no virtual
+   * machine can prove their claims; and those whose packages can't be had.
+   */
+  readonly nowhere: ReadonlyMap<string, string>
 }
 
 /** Places all files. VF_NATIVE=0 sends all of them to the virtual machine, like a kernel without namespaces. */
 export function place(env: Readonly<Record<string, string | undefined>>): Placement {
   const has = env.VF_NATIVE === '0' ? new Set<Feature>() : machineFeatures()
-  return placeFiles(new Map(nativeFiles().map((file) => [file, readFileSync(join(top, file), 'utf8')])), has)
+  const files = new Map(nativeFiles().map((file) => [file, readFileSync(join(top, file), 'utf8')]))
+  return placeFiles(files, has, lackOf)
 }
 
-/** The place of files, by path and text, when a kernel has these features. */
-export function placeFiles(files: ReadonlyMap<string, string>, has: ReadonlySet<Feature>): Placement {
+/** The place of files, by path and text, when a kernel has these features. `lack` tells why a package can't be had. */
+export function placeFiles(
+  files: ReadonlyMap<string, string>,
+  has: ReadonlySet<Feature>,
+  lack: (name: string) => string | undefined,
+): Placement {
   const native: string[] = []
   const lab = new Map<string, Feature[]>()
-  const nowhere: string[] = []
+  const nowhere = new Map<string, string>()
   for (const [file, text] of files) {
     const needs = needsOf(text, file)
+    const missing = packagesOf(text).flatMap((name) => lack(name) ?? [])
+    if (missing.length > 0) {
+      nowhere.set(file, missing.join('; '))
+      continue
+    }
     const lacking = ['namespaces' as const, ...needs.filter((one) => one !== 'namespaces')].filter(
       (one) => !has.has(one),
     )
     if (lacking.length === 0) native.push(file)
-    else if (needs.includes('namespaces')) nowhere.push(file)
+    else if (needs.includes('namespaces'))
+      nowhere.set(file, 'is about nodes of namespaces, and this machine gives none')
     else lab.set(file, lacking)
   }
   return { native, lab, nowhere }
@@ -57,4 +73,9 @@ export function needsOf(text: string, file: string): Feature[] {
     if (feature === undefined) throw new Error(`${file} needs ${word}: must be one of ${FEATURES.join(', ')}`)
     return feature
   })
+}
+
+/** The Debian packages that a file uses without installing them, by its line `// packages: containerd, runc`; none without such a line. */
+export function packagesOf(text: string): string[] {
+  return /^\/\/ packages: (.+)$/m.exec(text)?.[1]?.split(', ') ?? []
 }

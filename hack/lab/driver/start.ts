@@ -11,6 +11,7 @@ const programs: Readonly<Record<string, () => Promise<unknown>>> = {
   'front-end': () => import('./front-end-guest.ts'),
   calls: () => import('./calls-guest.ts'),
   place: () => import('./place-guest.ts'),
+  cri: () => import('../containerd/cri-guest.ts'),
 }
 
 const program = programs[process.argv[2] ?? '']

@@ -2,8 +2,12 @@
  * The way without the agent: mends limits and environment, and becomes the Bun program beside this one, vf-flower. Bun reads
  * both before the first line of our TypeScript, so that TypeScript could neither mend them nor report them.
  */
-/* The name of the Bun program, in the folder of this one; longest path of the kernel. */
-static const char program[] = "vf-flower";
+/*
+ * Names of the Bun program, in the folder of this one: that of this very build, which stays there while an installer replaces
+ * one build by the next, then that of any build.
+ */
+static const char *const programs[] = { "vf-flower-" VF_FLOWER_BUILD, "vf-flower" };
+/* Longest path of the kernel. */
 #define PATH_BYTES 4096
 
 /*
@@ -56,24 +60,25 @@ static char **clean(char **variables)
 static char option[] = VF_FLOWER_OPTION;
 #endif
 
-/* The path of this program, then that of vf-flower in the same folder. */
-static char path[PATH_BYTES + sizeof(program)];
+/* The path of this program, then that of vf-flower in the same folder, whose name is no longer than the room behind. */
+static char path[PATH_BYTES + 64];
 
 /*
- * Executes vf-flower in the folder of the file `shim`. Returns -errno; 0 for a copy of this program. `end` is the end of the
+ * Executes `program` in the folder of the file `shim`. Returns -errno; 0 for a copy of this program. `end` is the end of the
  * environment, behind which the pairs of the kernel have been read.
  */
-static long execute(const char *shim, const struct call *call, char **end, const char *argument)
+static long execute(const char *shim, const char *program, const struct call *call, char **end, const char *argument)
 {
 	static struct statx own, other;
 	char *argv[] = { call->argv[0], (char *)argument, 0 };
 
+	/* The file may be `path` itself, as an earlier try has left it: its folder is the same. */
 	for (unsigned long i = 0; i < PATH_BYTES && (path[i] = shim[i]) != '\0'; i++)
 		;
 	char *base = base_name(path);
 
-	for (unsigned long i = 0; i < sizeof(program); i++)
-		base[i] = program[i];
+	while ((*base++ = *program++) != '\0')
+		;
 	/* A file copied over a link can put this program in the place of vf-flower; it would start itself for ever. */
 	if (sys_statx(AT_FDCWD, "/proc/self/exe", 0, STATX_INO, &own) == 0 &&
 	    sys_statx(AT_FDCWD, path, 0, STATX_INO | STATX_SIZE, &other) == 0 && own.stx_dev_major == other.stx_dev_major &&
@@ -87,6 +92,16 @@ static long execute(const char *shim, const struct call *call, char **end, const
 	(void)end;
 #endif
 	return sys_execve(path, argument == 0 ? call->argv : argv, call->environment);
+}
+
+/* The same for the names of the program in turn. */
+static long execute_any(const char *shim, const struct call *call, char **end, const char *argument)
+{
+	long result = -ENOENT;
+
+	for (unsigned long i = 0; result != 0 && i < COUNT(programs); i++)
+		result = execute(shim, programs[i], call, end, argument);
+	return result;
 }
 
 /* Becomes vf-flower, with an only argument, or for 0 with the arguments of the call. */
@@ -105,10 +120,10 @@ static void __attribute__((noreturn)) run_program(const struct call *call, const
 	sys_lseek(call->input, 0, SEEK_SET);
 	sys_dup3(call->input, 0, 0);
 	if (result > 0)
-		result = execute(path, call, end, argument);
+		result = execute_any(path, call, end, argument);
 	/* The path that the caller has executed may be a link. A relative one began in the directory that the process has left. */
 	if (result != 0 && call->path[0] == '/')
-		result = execute(call->path, call, end, argument);
+		result = execute_any(call->path, call, end, argument);
 	fail(call, "cannot execute ", path, ": ",
 	     result != 0 ? words(result) : "it is a copy of this very file; install vf-flower of the same build there");
 }

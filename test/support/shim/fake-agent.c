@@ -151,7 +151,9 @@ static void receive_packet(const char *folder)
 	struct iovec part = { &message, sizeof(message) };
 	struct msghdr whole = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof(rights) };
 	ssize_t bytes = recvmsg(connection, &whole, MSG_CMSG_CLOEXEC);
-	size_t files = whole.msg_controllen == 0 ? 0 : (rights.head.cmsg_len - sizeof(rights.head)) / sizeof(int);
+	/* A shim that has ended with a packet unread leaves an error, and the control data as it was before. */
+	int has_files = bytes >= 0 && whole.msg_controllen > 0;
+	size_t files = has_files ? (rights.head.cmsg_len - sizeof(rights.head)) / sizeof(int) : 0;
 
 	dprintf(3, "{\"bytes\":%zd,\"magic\":%u,\"kind\":%u,\"value\":%u,\"first\":%llu,\"second\":%llu,\"files\":[", bytes,
 		message.magic, message.kind, message.value, message.first, message.second);

@@ -1,0 +1,93 @@
+// The part of Kubernetes' container runtime interface that the tests call, as tables of numbers and names: runtime.v1 of k8s.io/cri-api.
+// A field that is not here is skipped by both sides. In: nothing. Out: definitions for gRPC.
+import type { MethodDefinition, PackageDefinition, ServiceDefinition } from '@grpc/proto-loader'
+import { fromJSON } from '@grpc/proto-loader'
+
+/** Rows of a message: `NUMBER NAME: TYPE`; `[]` behind a type is repeated, `{}` a map from string. */
+const messages: Readonly<Record<string, readonly string[]>> = {
+  VersionRequest: ['1 version: string'],
+  VersionResponse: ['2 runtime_name: string', '3 runtime_version: string'],
+  StatusRequest: ['1 verbose: bool'],
+  StatusResponse: ['1 status: RuntimeStatus'],
+  RuntimeStatus: ['1 conditions: RuntimeCondition[]'],
+  RuntimeCondition: ['1 type: string', '2 status: bool', '3 reason: string', '4 message: string'],
+  PodSandboxMetadata: ['1 name: string', '2 uid: string', '3 namespace: string', '4 attempt: uint32'],
+  PodSandboxConfig: [
+    ...['1 metadata: PodSandboxMetadata', '2 hostname: string', '3 log_directory: string'],
+    ...['5 port_mappings: PortMapping[]', '6 labels: string{}', '7 annotations: string{}'],
+    '8 linux: LinuxPodSandboxConfig',
+  ],
+  // The protocol is an enumeration on the wire: 0 TCP, 1 UDP, 2 SCTP.
+  PortMapping: ['1 protocol: int32', '2 container_port: int32', '3 host_port: int32', '4 host_ip: string'],
+  LinuxPodSandboxConfig: ['1 cgroup_parent: string'],
+  RunPodSandboxRequest: ['1 config: PodSandboxConfig', '2 runtime_handler: string'],
+  RunPodSandboxResponse: ['1 pod_sandbox_id: string'],
+  StopPodSandboxRequest: ['1 pod_sandbox_id: string'],
+  StopPodSandboxResponse: [],
+  RemovePodSandboxRequest: ['1 pod_sandbox_id: string'],
+  RemovePodSandboxResponse: [],
+  PodSandboxStatusRequest: ['1 pod_sandbox_id: string', '2 verbose: bool'],
+  PodSandboxStatusResponse: ['1 status: PodSandboxStatus', '2 info: string{}'],
+  PodSandboxStatus: ['1 id: string', '3 state: int32', '5 network: PodSandboxNetworkStatus'],
+  PodSandboxNetworkStatus: ['1 ip: string', '2 additional_ips: PodIP[]'],
+  PodIP: ['1 ip: string'],
+  ListPodSandboxRequest: [],
+  ListPodSandboxResponse: ['1 items: PodSandbox[]'],
+  // The state is an enumeration on the wire: 0 ready, 1 not ready.
+  PodSandbox: ['1 id: string', '2 metadata: PodSandboxMetadata', '3 state: int32'],
+  CreateContainerRequest: [
+    ...['1 pod_sandbox_id: string', '2 config: ContainerConfig', '3 sandbox_config: PodSandboxConfig'],
+  ],
+  CreateContainerResponse: ['1 container_id: string'],
+  ContainerConfig: [
+    ...['1 metadata: ContainerMetadata', '2 image: ImageSpec', '3 command: string[]', '11 log_path: string'],
+    '15 linux: LinuxContainerConfig',
+  ],
+  ContainerMetadata: ['1 name: string', '2 attempt: uint32'],
+  ImageSpec: ['1 image: string'],
+  LinuxContainerConfig: [],
+  StartContainerRequest: ['1 container_id: string'],
+  StartContainerResponse: [],
+}
+
+/** The calls of RuntimeService, which have one request and one answer each. */
+export const CRI_CALLS = [
+  ...(['Version', 'Status', 'RunPodSandbox', 'StopPodSandbox', 'RemovePodSandbox'] as const),
+  ...(['PodSandboxStatus', 'ListPodSandbox', 'CreateContainer', 'StartContainer'] as const),
+] as const
+
+/** A call of RuntimeService. */
+export type CriCall = (typeof CRI_CALLS)[number]
+
+/** How gRPC makes one call. @throws Error if a table has a row that can't be read */
+export function definitionOf(call: CriCall): MethodDefinition<object, object> {
+  loaded ??= load()
+  const service = loaded['runtime.v1.RuntimeService'] as ServiceDefinition
+  return service[call] as MethodDefinition<object, object>
+}
+
+let loaded: PackageDefinition | undefined
+
+function load(): PackageDefinition {
+  const types = Object.entries(messages).map(([name, rows]) => [
+    name,
+    { fields: Object.fromEntries(rows.map(fieldOf)) },
+  ])
+  const methods = CRI_CALLS.map((call) => [
+    call,
+    { requestType: `${call}Request`, responseType: `${call}Response` },
+  ])
+  const nested = { ...Object.fromEntries(types), RuntimeService: { methods: Object.fromEntries(methods) } }
+  const root = { nested: { runtime: { nested: { v1: { nested } } } } }
+  return fromJSON(root as Parameters<typeof fromJSON>[0], {
+    ...{ keepCase: true, longs: Number, defaults: true, arrays: true, objects: true },
+  })
+}
+
+function fieldOf(row: string): [string, object] {
+  const [, id = '', name = '', type = '', form] = /^(\d+) (\w+): (\w+)(\[\]|\{\})?$/.exec(row) ?? []
+  if (type === '') throw new Error(`Cannot read the row "${row}" of a message`)
+  const field = { id: Number(id), type }
+  if (form === '[]') return [name, { ...field, rule: 'repeated' }]
+  return [name, form === '{}' ? { ...field, keyType: 'string' } : field]
+}

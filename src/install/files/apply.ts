@@ -1,0 +1,92 @@
+/** Carries out the plans of install and uninstall. What fails in the middle is taken back, so that the install before goes on. */
+import { rmdirSync, rmSync } from 'node:fs'
+import { folderOf, lastPart } from '../../lib/path.ts'
+import { defaultStateDir } from '../../records/store.ts'
+import { errorCode } from '../../sys/errno.ts'
+import { InstallError } from '../errors.ts'
+import { stages } from './layout.ts'
+import { type Manifest, manifestFile, writeManifest } from './manifest.ts'
+import type { Plan } from './plan.ts'
+import { clearLeftovers, keepBefore, makeFolder, putFile, takeFile, Undo, type Written } from './put.ts'
+import type { RemovalPlan } from './removal.ts'
+
+/** The way back of services, before and after that of files. */
+export interface WaysBack {
+  readonly first?: () => void
+  readonly last?: () => void
+  /** The next install has to tell systemd again to start the agent. */
+  readonly isRefused?: boolean
+}
+
+/**
+ * Installs. `withServices` is called once programs and unit are there, before any plugin is replaced. It returns its ways back: one for
+ * while the new names and unit are still there, one for when those of before are back.
+ * @throws InstallError after everything was taken back
+ */
+export function applyInstall(root: string, plan: Plan, withServices: () => WaysBack): void {
+  undoable((undo) => {
+    clear(root, plan.during)
+    for (const folder of plan.folders)
+      makeFolder(root + folder, folder === defaultStateDir ? 0o700 : 0o755, undo)
+    keepBefore(root + manifestFile, undo)
+    writeManifest(root, plan.during)
+    const written: Written = new Map()
+    let ways: WaysBack = {}
+    undo.add(() => ways.last?.())
+    for (const stage of stages) {
+      for (const step of plan.steps) if (step.stage === stage) putFile(root, step, written, undo)
+      if (stage !== 'services') continue
+      ways = withServices()
+      undo.add(() => ways.first?.())
+    }
+    for (const { path } of plan.removals) takeFile(root + path, false, undo)
+    writeManifest(root, ways.isRefused === true ? { ...plan.after, isEnabled: false } : plan.after)
+  })
+}
+
+/** Uninstalls. @throws InstallError after everything was taken back */
+export function applyRemoval(root: string, plan: RemovalPlan): void {
+  undoable((undo) => {
+    clear(root, plan.manifest)
+    for (const { path, isBack } of plan.files) takeFile(root + path, isBack, undo)
+  })
+  const isAbove = (folder: string) => manifestFile.startsWith(`${folder}/`)
+  for (const folder of plan.folders) if (!isAbove(folder)) removeIfEmpty(root + folder)
+  // Until now another uninstall would complete this one.
+  rmSync(root + manifestFile, { force: true })
+  for (const folder of plan.folders) if (isAbove(folder)) removeIfEmpty(root + folder)
+}
+
+function undoable(action: (undo: Undo) => void): void {
+  const undo = new Undo()
+  try {
+    action(undo)
+  } catch (error) {
+    const failed = undo.run()
+    if (!(error instanceof Error)) throw error
+    const words =
+      failed.length === 0
+        ? 'everything was taken back'
+        : `what was done before could not all be taken back: ${failed.join('; ')}`
+    throw new InstallError(`${error.message}; ${words}`, { cause: error })
+  }
+  undo.forget()
+}
+
+function clear(root: string, { files }: Manifest): void {
+  const names = new Map<string, Set<string>>()
+  for (const path of [...files.map((one) => one.path), manifestFile]) {
+    const folder = folderOf(path)
+    names.set(folder, (names.get(folder) ?? new Set()).add(lastPart(path)))
+  }
+  for (const [folder, some] of names) clearLeftovers(root + folder, some)
+}
+
+function removeIfEmpty(path: string): void {
+  try {
+    rmdirSync(path)
+  } catch (error) {
+    // Somebody uses it, or has removed it.
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT', 'EBUSY'].includes(errorCode(error) ?? '')) throw error
+  }
+}
