@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { execaSync } from 'execa'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
+import { executable } from '../../support/executable.ts'
 import { agentProgram, servedBy, startAgent } from '../../support/warm-agent.ts'
 
 const top = fileURLToPath(new URL('../../..', import.meta.url))
@@ -54,11 +55,16 @@ async function install(text: string): Promise<void> {
   await bed.lab.must('chmod 755 /usr/local/bin/vf-agent /usr/local/bin/vfctl')
 }
 
+/** A script that fills the container's folder of the image. */
+const small = `cp -r /opt/vf-flower ${BOX}/opt`
+/** The same with the programs of the build. */
+const real = `mkdir ${BOX}/opt/vf-flower; cp ${ENTER} ${['vf-flower', 'vf-attach', 'vf-offload'].map(executable).join(' ')} ${BOX}/opt/vf-flower`
+
 /** Words that execute the image's entry point in a container; `before` stands for what a pod asks for. */
-const inBox = (before = '') => [
+const inBox = (before = '', fill = small) => [
   ...['unshare', '--mount', '--propagation', 'private', 'sh', '-ec'],
   `mkdir -p ${BOX}; mount -t tmpfs box ${BOX}; mkdir -p ${BOX}/bin ${BOX}/proc ${BOX}/opt ${BOX}/usr/local; touch ${BOX}/in-box
-   cp -r /opt/vf-flower ${BOX}/opt; cp /bin/busybox ${BOX}/bin/sh; for one in readlink tr sed ls test nsenter mountpoint; do cp /bin/busybox ${BOX}/bin/$one; done
+   ${fill}; cp /bin/busybox ${BOX}/bin/sh; for one in readlink tr sed ls test nsenter mountpoint; do cp /bin/busybox ${BOX}/bin/$one; done
    mount -t proc proc ${BOX}/proc; cd /opt; exec ${before} chroot ${BOX} ${ENTER} "$@"`,
   'sh',
 ]
@@ -201,4 +207,25 @@ test('an agent in a container serves the calls of the node', async () => {
   await servedBy(agent, { STATUS: 1 })
   expect(await bed.lab.must(`readlink /proc/${agent.pid}/ns/mnt`)).toBe(`${await nodeNamespace()}\n`)
   expect(await agent.stop()).toBe(0)
+})
+
+test('the installer of the build installs on the node from a container, and takes all of it back', async () => {
+  const before = await bed.lab.must(
+    'rm /usr/local/bin/vf-agent /usr/local/bin/vfctl; mkdir -p /opt/cni/bin; ls -R /usr/local /opt/cni',
+  )
+  const from = async (...words: readonly string[]) => {
+    const { code, stdout, stderr } = await bed.lab.exec([...inBox('', real), ...words])
+    expect({ words, code, stderr }).toEqual({ words, code: 0, stderr: '' })
+    return stdout
+  }
+  const said = await from('install', '--bin-dir', '/opt/cni/bin')
+  expect(said).toMatch(/^installed \S+ \(build [0-9a-f]{32}\)$/m)
+  const env = { CNI_COMMAND: 'VERSION' }
+  expect(await bed.lab.exec(['/opt/cni/bin/vf-offload'], { env })).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('"1.1.0"'),
+  })
+  expect(await from('vfctl', '--version')).toMatch(/^\d+\.\d+\.\d+/)
+  expect(await from('uninstall')).toMatch(/^uninstalled$/m)
+  expect(await bed.lab.must('ls -R /usr/local /opt/cni')).toBe(before)
 })
