@@ -41,7 +41,9 @@ export async function startContainerd(
   networks: Readonly<Record<string, ConfigList>>,
   plugins: Readonly<Record<string, string>> = {},
 ): Promise<Containerd> {
-  const [containerd, runc, seccomp] = ['containerd', 'runc', 'libseccomp2'].map(unpackedPackage)
+  const [containerd, runc, seccomp] = ['containerd', 'runc', 'libseccomp2'].map(
+    (name) => unpackedPackage(name).folder,
+  )
   const env = {
     PATH: `${containerd}/usr/bin:${runc}/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
     // runc needs it, and the machine need not have it.

@@ -54,8 +54,8 @@ export async function runtimeBed(
   return startContainerd(lab, networks, plugins)
 }
 
-// nic0 leads to the host, nic1 to the wire.
-const DEVICES = `set -e
+/** Makes nic0, whose other end is on the host, and nic1, whose other end is on the wire. */
+export const DEVICES = `set -e
   ip -b - <<END
 link add nic0 type veth peer name far-nic0
 address add 10.88.2.1/24 dev far-nic0
