@@ -16,14 +16,11 @@ import {
   content,
   deploy,
   files,
-  kubectl,
   list,
-  notRun,
   podAnnotations,
   podSpec,
-  renderWith,
-  titleFor,
 } from '../../support/kubernetes/manifests.ts'
+import { kubectl, notRun, renderWith, titleFor } from '../../support/kubernetes/render.ts'
 import { mistakesOf } from '../../support/kubernetes/schemas.ts'
 
 const need = (context: TestContext) => context.skip('reason' in kubectl, notRun)

@@ -7,16 +7,8 @@ import { isObject, type JsonObject, type JsonValue, parse } from '../../../src/l
 import { readOffloadConfig } from '../../../src/offload/config/config.ts'
 import { offloadSchema } from '../../../src/offload/config/schema.ts'
 import { problems } from '../../support/json-schema.ts'
-import {
-  at,
-  deploy,
-  kubectl,
-  list,
-  notRun,
-  podAnnotations,
-  podSpec,
-  render,
-} from '../../support/kubernetes/manifests.ts'
+import { at, deploy, list, podAnnotations, podSpec } from '../../support/kubernetes/manifests.ts'
+import { kubectl, notRun, render } from '../../support/kubernetes/render.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
 
 const device = '0000:3b:02.1'

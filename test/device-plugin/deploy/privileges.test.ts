@@ -3,8 +3,9 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { applied, components, kubectl, notRun, renderWith } from '../../support/kubernetes/manifests.ts'
+import { applied, components } from '../../support/kubernetes/manifests.ts'
 import { privilegesOf } from '../../support/kubernetes/privileges.ts'
+import { kubectl, notRun, renderWith } from '../../support/kubernetes/render.ts'
 
 const page = readFileSync(fileURLToPath(new URL('../../../docs/kubernetes.md', import.meta.url)), 'utf8')
 const words = (cell = '') => [...cell.matchAll(/`([^`]+)`/g)].map(([, word = '']) => word)

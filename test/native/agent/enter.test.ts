@@ -7,8 +7,10 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execaSync } from 'execa'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { JsonObject } from '../../../src/lib/json.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
 import { executable } from '../../support/executable.ts'
+import { at, content, list, podSpec } from '../../support/kubernetes/manifests.ts'
 import { agentProgram, servedBy, startAgent } from '../../support/warm-agent.ts'
 
 const top = fileURLToPath(new URL('../../..', import.meta.url))
@@ -228,4 +230,55 @@ test('the installer of the build installs on the node from a container, and take
   expect(await from('vfctl', '--version')).toMatch(/^\d+\.\d+\.\d+/)
   expect(await from('uninstall')).toMatch(/^uninstalled$/m)
   expect(await bed.lab.must('ls -R /usr/local /opt/cni')).toBe(before)
+})
+
+test('as overlays/daemonset has it: installed below /host, the agent of the node in a container, and the probe of its life', async () => {
+  await bed.lab.must('rm /usr/local/bin/vf-agent /usr/local/bin/vfctl; mkdir -p /opt/cni/bin')
+  const spec = podSpec(content('overlays/daemonset/agent.yaml'))
+  const [install] = list(spec, 'initContainers')
+  const agent = list(spec, 'containers').find(({ name }) => name === 'agent')
+  const words = (container: JsonObject | undefined, ...path: readonly string[]) =>
+    at(container, ...path) as readonly string[]
+  // The test's own chroot(1) needs its capability.
+  const added = ['SYS_CHROOT', ...words(install, 'securityContext', 'capabilities', 'add')]
+  const only = `setpriv --bounding-set=-all,${added.map((one) => `+${one.toLowerCase()}`).join(',')} --inh-caps=-all`
+  // A program in the container needs the C library that an image has.
+  const withLibraries = `${real}; for one in usr lib lib64 host; do mkdir -p ${BOX}/$one; done; mount --rbind / ${BOX}/host
+    for one in lib lib64; do mount --rbind /$one ${BOX}/$one; done`
+  const installed = await bed.lab.exec([
+    ...inBox(only, withLibraries),
+    ...words(install, 'args'),
+    '--bin-dir',
+    '/opt/cni/bin',
+  ])
+  expect(installed).toMatchObject({ code: 0, stderr: '' })
+
+  const probe = async () => {
+    const [entry, ...rest] = words(agent, 'livenessProbe', 'exec', 'command')
+    expect(entry).toBe(ENTER)
+    return bed.lab.exec([...inBox(), ...rest])
+  }
+  expect(await probe()).toMatchObject({ code: 1, stderr: expect.stringContaining('No vf-agent answers') })
+  const running = await bed.lab.spawn([...inBox(), ...words(agent, 'args')], { timeoutMs: 0 })
+  await expect.poll(async () => (await probe()).code, { timeout: 20_000, interval: 50 }).toBe(0)
+  await expect
+    .poll(async () => JSON.parse(await bed.lab.must('vfctl agent --json')), { timeout: 20_000 })
+    .toMatchObject({
+      pid: running.pid,
+      workers: [{ state: 'free' }, { state: 'free' }],
+    })
+  const env = { CNI_COMMAND: 'STATUS', CNI_PATH: '/opt/cni/bin' }
+  const stdin = JSON.stringify({ cniVersion: '1.1.0', name: 'net', type: 'vf-attach' })
+  expect(await bed.lab.exec(['/opt/cni/bin/vf-attach'], { env, stdin })).toMatchObject({
+    code: 0,
+    stdout: '',
+    stderr: '',
+  })
+  await expect
+    .poll(async () => JSON.parse(await bed.lab.must('vfctl agent --json')).verbs, { timeout: 20_000 })
+    .toMatchObject([{ verb: 'STATUS', outcomes: { answered: 1 } }])
+  // The end of a pod.
+  await bed.lab.must(`kill -TERM ${running.pid}`)
+  expect(await running.wait()).toMatchObject({ code: 0 })
+  expect(await bed.lab.exec([...inBox('', real), 'uninstall'])).toMatchObject({ code: 0 })
 })

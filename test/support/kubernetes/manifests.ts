@@ -1,12 +1,9 @@
-// The manifests as a cluster gets them. In: a folder below device-plugin/deploy. Out: its objects, rendered by kubectl.
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+// The files of the manifests, and questions about objects of Kubernetes. In: files below device-plugin/deploy, objects. Out: parts of them.
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { execa } from 'execa'
-import { parse, parseAllDocuments } from 'yaml'
+import { parse } from 'yaml'
 import { isObject, type JsonObject, type JsonValue } from '../../../src/lib/json.ts'
-import { findKubectl, type Kubectl } from './kubectl.ts'
 
 /** The folder of all manifests. */
 export const deploy = fileURLToPath(new URL('../../../device-plugin/deploy', import.meta.url))
@@ -15,43 +12,6 @@ export const applied = ['overlays/service', 'overlays/daemonset', 'overlays/remo
 /** Parts that an overlay of a user's adds. */
 export const components = ['restore', 'openshift'] as const
 
-/** The program that renders. */
-export const kubectl = await findKubectl()
-/** The end of a title: why the test is not run, or nothing. */
-export const titleFor = (one: Kubectl) => ('reason' in one ? ` (not run: ${one.reason})` : '')
-/** The same for the program that was found. */
-export const notRun = titleFor(kubectl)
-
-/** The objects of a folder with a kustomization. @throws Error with kubectl's own words */
-export async function render(folder: string): Promise<readonly JsonObject[]> {
-  if ('reason' in kubectl) throw new Error(kubectl.reason)
-  const { stdout } = await execa(kubectl.file, ['kustomize', folder])
-  return parseAllDocuments(stdout, { strict: true }).map((document) => {
-    const [error] = document.errors
-    if (error !== undefined) throw error
-    return object(document.toJS() as JsonValue)
-  })
-}
-
-/** The objects of one of {@link applied}, or of one of {@link components} in an overlay as a user writes one. */
-export async function renderWith(name: string): Promise<readonly JsonObject[]> {
-  if (!(components as readonly string[]).includes(name)) return render(join(deploy, name))
-  const copy = mkdtempSync(join(tmpdir(), 'deploy-'))
-  try {
-    const folder = join(copy, 'overlays', name)
-    cpSync(deploy, copy, { recursive: true })
-    cpSync(join(copy, 'overlays/service'), folder, { recursive: true })
-    const lines = [
-      ...['apiVersion: kustomize.config.k8s.io/v1beta1', 'kind: Kustomization'],
-      ...['resources: [../service]', `components: [../../components/${name}]`],
-    ]
-    writeFileSync(join(folder, 'kustomization.yaml'), `${lines.join('\n')}\n`)
-    return await render(folder)
-  } finally {
-    rmSync(copy, { recursive: true })
-  }
-}
-
 /** Files of the manifests, by their paths below {@link deploy}, that are YAML. */
 export const files = readdirSync(deploy, { recursive: true, encoding: 'utf8' }).filter((name) =>
   name.endsWith('.yaml'),
@@ -59,7 +19,8 @@ export const files = readdirSync(deploy, { recursive: true, encoding: 'utf8' }).
 /** The content of a file that has one document. */
 export const content = (file: string) => object(parse(readFileSync(join(deploy, file), 'utf8')) as JsonValue)
 
-function object(value: JsonValue): JsonObject {
+/** The value as an object. @throws TypeError */
+export function object(value: JsonValue): JsonObject {
   if (!isObject(value)) throw new TypeError(`Cannot use ${JSON.stringify(value)}: must be an object`)
   return value
 }
