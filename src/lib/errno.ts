@@ -27,6 +27,7 @@ const names: Readonly<Record<number, string>> = {
   27: 'EFBIG',
   28: 'ENOSPC',
   30: 'EROFS',
+  31: 'EMLINK',
   32: 'EPIPE',
   33: 'EDOM',
   34: 'ERANGE',

@@ -134,7 +134,7 @@ export function clearLeftovers(folder: string, names: ReadonlySet<string>): void
 }
 
 /** Errors of link(2) and of file systems that have no second names. */
-const noSecondName = ['EXDEV', 'EPERM', 'EMLINK', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS']
+const noSecondName = ['EXDEV', 'EPERM', 'EMLINK', 'EOPNOTSUPP', 'ENOSYS']
 
 function fill(temporary: string, { from, content }: Step, known: readonly string[]): void {
   const mode = content.kind === 'file' ? content.mode : 0o755

@@ -220,7 +220,9 @@ describe('an installer that does not come to its end', () => {
     await mustInstall(lab, release.program, 'install')
     await outputOf(
       lab,
-      `${other.program} install --alias portmap >/dev/null & until [ -e ${path} ]; do :; done; kill -TERM $!; wait $!`,
+      // On a busy machine the signal may come when all is done: then it ends the installer.
+      `${other.program} install --alias portmap >/dev/null & until [ -e ${path} ]; do :; done
+      kill -TERM $! 2>/dev/null; wait $! || [ $? -eq 143 ]`,
     )
     for (const file of ['portmap', 'vf-attach', 'vf-offload'])
       expect(await outputOf(lab, `grep -ao ${other.id} ${CNI}/${file}`)).toContain(other.id)
