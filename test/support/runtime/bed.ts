@@ -54,7 +54,7 @@ export async function runtimeBed(
   return startContainerd(lab, networks, plugins)
 }
 
-/** Makes nic0, whose other end is on the host, and nic1, whose other end is on the wire. */
+/** Makes nic0, whose other end is on the host, and nic1, whose other end is on the wire; the host forwards, as nodes do. */
 export const DEVICES = `set -e
   ip -b - <<END
 link add nic0 type veth peer name far-nic0
@@ -63,7 +63,8 @@ link set far-nic0 up
 link add nic1 type veth peer name far-nic1
 link set far-nic1 netns wire
 END
-  ip -n wire link set far-nic1 master switch up`
+  ip -n wire link set far-nic1 master switch up
+  echo 1 >/proc/sys/net/ipv4/ip_forward`
 
 /** The page at `url` for a client of the wire, asked for once. */
 export function page(lab: Lab, url: string, client: string = CLIENT_A.namespace): Promise<string> {
