@@ -13,7 +13,7 @@ import {
   WAIT_UNTIL,
 } from '../../../hack/lab/bed/topology.ts'
 import type { ConfigList, PluginConfig } from '../../../hack/lab/cni-runtime.ts'
-import { type Containerd, startContainerd } from '../../../hack/lab/containerd/containerd.ts'
+import { type Containerd, goPlugins, startContainerd } from '../../../hack/lab/containerd/containerd.ts'
 import { GATE } from '../../../hack/lab/containerd/gate.ts'
 import { bridge, hostLocal, network, offload } from '../../../hack/lab/containerd/networks.ts'
 import type { RunningPod } from '../../../hack/lab/containerd/pods.ts'
@@ -127,7 +127,7 @@ export async function startDhcp(lab: Lab): Promise<() => Promise<void>> {
   const server = ['ip', 'netns', 'exec', 'router', 'busybox', 'udhcpd', '-f', '/run/udhcpd.conf']
   const processes: readonly LabProcess[] = [
     await lab.spawn(server, { timeoutMs: 0 }),
-    await lab.spawn(['/usr/lib/cni/dhcp', 'daemon'], { timeoutMs: 0 }),
+    await lab.spawn([`${goPlugins()}/dhcp`, 'daemon'], { timeoutMs: 0 }),
   ]
   await lab.must(`${WAIT_UNTIL}
     serves() { [ -S /run/cni/dhcp.sock ] && ip netns exec router ss -Hlun 'sport = 67' | grep -q .; }
