@@ -9,7 +9,7 @@ export const runtimes: readonly Mutation[] = [
       'An ADD that has freed the port of a pod whose runtime was killed is not tried again: that pod’s successor fails.',
     old: '  return dead.length > 0\n',
     now: '  return false\n',
-    test: ['native/runtime/crash.test.ts', 'killed behind the ADD of vf-offload'],
+    test: ['native/runtime/crash.test.ts', 'the ADD of vf-offload'],
     tier: 'quick',
     undo: true,
   },
