@@ -63,7 +63,7 @@ export async function startContainerd(
   const id = `vf-runtime-${randomUUID()}`
   await lab.must(`set -e
     sh ${GROUPS} mount
-    sh ${GROUPS} remove 'vf-runtime-*' 2>/dev/null || true
+    sh ${GROUPS} sweep 'vf-runtime-*'
     mkdir -p /var/lib/containerd ${BIN_DIR}
     mount -t tmpfs tmpfs /var/lib/containerd
     ln -s ${goPlugins()}/* ${top}dist/test/vf-attach ${top}dist/test/vf-offload ${BIN_DIR}`)
@@ -110,7 +110,7 @@ export async function startContainerd(
   }
 }
 
-/** Waits until the daemon answers and has read the configs of all networks. */
+/** Waits until the daemon answers and is ready to make pods. */
 async function served(cri: Cri): Promise<void> {
   for (;;) {
     const answer = await cri.call('Status').catch(() => undefined)
@@ -124,7 +124,7 @@ let made: Uint8Array | undefined
 
 function archive(): Uint8Array {
   const architecture = process.arch === 'x64' ? 'amd64' : process.arch
-  // The sandbox of a pod has a server of its own, which tells the pod's name.
+  // The sandbox of a pod does nothing.
   made ??= imageArchive(readFileSync('/usr/bin/busybox'), architecture, [IMAGE], ['sleep', '2147483647'])
   return made
 }
