@@ -29,10 +29,10 @@ export interface UnpackedPackage {
 export function unpackedPackage(wanted: string): UnpackedPackage {
   const [name = '', suite] = wanted.split('/')
   try {
-    const options = suite === undefined ? [] : aptOptions(suite)
+    const options = () => (suite === undefined ? [] : aptOptions(suite))
     const version = candidate(name, suite, options)
     const folder = folderOf(name, version)
-    if (!existsSync(folder)) unpackInto(folder, [...options, ...AS_ROOT], `${name}=${version}`)
+    if (!existsSync(folder)) unpackInto(folder, [...options(), ...AS_ROOT], `${name}=${version}`)
     return { version, folder }
   } catch (error) {
     const kept = error instanceof AptError ? newestKept(name) : undefined
@@ -58,10 +58,10 @@ function folderOf(name: string, version: string): string {
 }
 
 /** The version that apt would install. A question costs apt a second of a processor, so its answer is kept. */
-function candidate(name: string, suite: string | undefined, options: readonly string[]): string {
+function candidate(name: string, suite: string | undefined, options: () => readonly string[]): string {
   const note = join(cacheFolder(), `package-${name}${suite === undefined ? '' : `.${suite}`}.version`)
   if (isYoung(note)) return readFileSync(note, 'utf8')
-  const shown = apt('apt-cache', [...options, 'show', '--no-all-versions', name])
+  const shown = apt('apt-cache', [...options(), 'show', '--no-all-versions', name])
   const version = /^Version: (.+)$/m.exec(shown)?.[1]
   if (version === undefined) throw new AptError(`apt knows no package ${name}`)
   mkdirSync(cacheFolder(), { recursive: true })

@@ -145,6 +145,31 @@ describe('what runtimes really send', () => {
     }
   })
 
+  test('Multus 4 gives both ids to each plugin, and each argument twice: the last value counts', () => {
+    for (const name of ['add', 'check', 'del', 'status'].flatMap((verb) =>
+      ['vf-attach', 'vf-offload'].map((plugin) => `multus4-${verb}-${plugin}`),
+    )) {
+      const fixture = confFixture(name)
+      expect(fixture.env.CNI_PATH).toMatch(/^\/opt\/cni\/bin:/)
+      const { request } = requestOf(fixture)
+      const config = request?.config ?? {}
+      expect([get(config, 'deviceID'), get(config, 'pciBusID')]).toEqual(['0000:81:02.3', '0000:81:02.3'])
+      const [first, last] = name.includes('status') ? [] : ['1', 'web-0']
+      expect([request?.args.get('IgnoreUnknown'), request?.args.get('K8S_POD_NAME')]).toEqual([first, last])
+    }
+  })
+
+  test('CRI-O sends null for no valid attachments, and cnitool no list at all: neither says that none is valid', () => {
+    for (const plugin of ['vf-attach', 'vf-offload']) {
+      expect(confFixture(`crio-gc-${plugin}`).stdin).toContain('"cni.dev/valid-attachments":null')
+      expect(confFixture(`cnitool-gc-${plugin}`).stdin).not.toContain('attachments')
+      for (const runtime of ['crio', 'cnitool']) {
+        const { request } = requestOf(confFixture(`${runtime}-gc-${plugin}`))
+        expect(request).toMatchObject({ command: 'GC', validAttachments: undefined })
+      }
+    }
+  })
+
   test('containerd spells the members of its capabilities as Go does, and CRI-O bursts exceed 32 bits', () => {
     const mappings = get(
       get(

@@ -40,6 +40,7 @@ import { ops } from './ops.ts'
 import { ownConnections } from './own-connections.ts'
 import { owners } from './owners.ts'
 import { records } from './records.ts'
+import { runtimes } from './runtimes.ts'
 import { services } from './services.ts'
 import { shim } from './shim.ts'
 import { sys } from './sys.ts'
@@ -75,6 +76,7 @@ export const mutations: readonly Mutation[] = [
   ...sys,
   ...lib,
   ...services,
+  ...runtimes,
   ...shim,
   ...agent,
   ...owners,

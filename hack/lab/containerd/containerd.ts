@@ -1,5 +1,6 @@
-// containerd and runc of the distribution in a node of the lab, unpacked and not installed. In: a Lab, networks. Out: a runtime that makes
-// pods by the container runtime interface, as kubelet has it do. All its state ends with the node.
+// containerd and runc in a node of the lab, unpacked and not installed: those of the distribution, or with VF_RUNTIMES=SUITE those of another
+// suite of it. In: a Lab, networks. Out: a runtime that makes pods by the container runtime interface, as kubelet has it do. All its state
+// ends with the node.
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -15,12 +16,21 @@ const top = fileURLToPath(new URL('../../..', import.meta.url))
 const SOCKET = '/run/containerd/containerd.sock'
 const CONFIG = '/etc/vf-containerd.toml'
 const GROUPS = `${top}hack/lab/containerd/groups.sh`
+/** The suite of runtime and plugins, as it stands behind a package's name; empty: that of the machine. */
+const SUITE = process.env.VF_RUNTIMES === undefined ? '' : `/${process.env.VF_RUNTIMES}`
+/** The folder of the Go plugins that the lists name beside ours. */
+export const goPlugins = () =>
+  SUITE === ''
+    ? '/usr/lib/cni'
+    : `${unpackedPackage(`containernetworking-plugins${SUITE}`).folder}/usr/lib/cni`
 /** The image of the sandbox and of all containers. */
 export const IMAGE = 'localhost/vf-flower-test:1'
 
 /** A container runtime in a node. */
 export interface Containerd {
   readonly cri: Cri
+  /** The first number of its version: 1 or 2. */
+  readonly major: number
   /** The group of all containers, for PodSandboxConfig. */
   readonly cgroupParent: string
   /** Starts the daemon unless it runs; resolves when it serves. */
@@ -42,7 +52,7 @@ export async function startContainerd(
   plugins: Readonly<Record<string, string>> = {},
 ): Promise<Containerd> {
   const [containerd, runc, seccomp] = ['containerd', 'runc', 'libseccomp2'].map(
-    (name) => unpackedPackage(name).folder,
+    (name) => unpackedPackage(`${name}${SUITE}`).folder,
   )
   const env = {
     PATH: `${containerd}/usr/bin:${runc}/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
@@ -53,10 +63,10 @@ export async function startContainerd(
   const id = `vf-runtime-${randomUUID()}`
   await lab.must(`set -e
     sh ${GROUPS} mount
-    sh ${GROUPS} remove 'vf-runtime-*' 2>/dev/null || true
+    sh ${GROUPS} sweep 'vf-runtime-*'
     mkdir -p /var/lib/containerd ${BIN_DIR}
     mount -t tmpfs tmpfs /var/lib/containerd
-    ln -s /usr/lib/cni/* ${top}dist/test/vf-attach ${top}dist/test/vf-offload ${BIN_DIR}`)
+    ln -s ${goPlugins()}/* ${top}dist/test/vf-attach ${top}dist/test/vf-offload ${BIN_DIR}`)
   await lab.writeFile(CONFIG, configOf(Object.keys(networks)))
   for (const [name, list] of Object.entries(networks))
     await lab.writeFile(`${configFolder(name)}/10-${name}.conflist`, JSON.stringify(list))
@@ -85,10 +95,12 @@ export async function startContainerd(
   }
   const sh = (script: string) => lab.must(script, { env })
   await start()
+  const { runtime_version } = await cri.call('Version')
+  const major = Number.parseInt(String(runtime_version).replace(/^v/, ''), 10)
   await lab.writeFile('/run/image.tar', archive())
   await sh('ctr images import /run/image.tar && rm /run/image.tar')
   return {
-    ...{ cri, cgroupParent: `/${id}`, start, kill, log, sh },
+    ...{ cri, major, cgroupParent: `/${id}`, start, kill, log, sh },
     end: async () => {
       await kill()
       await cri.end()
@@ -98,7 +110,7 @@ export async function startContainerd(
   }
 }
 
-/** Waits until the daemon answers and has read the configs of all networks. */
+/** Waits until the daemon answers and is ready to make pods. */
 async function served(cri: Cri): Promise<void> {
   for (;;) {
     const answer = await cri.call('Status').catch(() => undefined)
@@ -112,7 +124,7 @@ let made: Uint8Array | undefined
 
 function archive(): Uint8Array {
   const architecture = process.arch === 'x64' ? 'amd64' : process.arch
-  // The sandbox of a pod has a server of its own, which tells the pod's name.
+  // The sandbox of a pod does nothing.
   made ??= imageArchive(readFileSync('/usr/bin/busybox'), architecture, [IMAGE], ['sleep', '2147483647'])
   return made
 }

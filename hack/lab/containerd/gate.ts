@@ -20,12 +20,12 @@ fi
 /** A plugin for the middle or the end of a chain: hands prevResult on. libcni writes keys in the order of the alphabet. */
 export const GATE = `${HOLD}case $CNI_COMMAND in
   ADD) printf '%s' "$input" | sed 's/.*"prevResult":\\(.*\\),"type":.*/\\1/' ;;
-  VERSION) echo '{"cniVersion":"1.0.0","supportedVersions":["0.3.1","0.4.0","1.0.0"]}' ;;
+  VERSION) echo '{"cniVersion":"1.1.0","supportedVersions":["1.0.0","1.1.0"]}' ;;
 esac
 `
 
 /** An IPAM plugin: host-local behind a gate. */
-export const GATED_IPAM = `${HOLD}printf '%s' "$input" | exec /usr/lib/cni/host-local
+export const GATED_IPAM = `${HOLD}printf '%s' "$input" | exec \${0%/*}/host-local
 `
 
 /** Closes the gate of the plugin `name`: the next ADD stops there. */
@@ -44,8 +44,8 @@ export async function openGate(lab: Lab, name: string): Promise<void> {
   await lab.must(`rm -f ${FOLDER}/${name}.closed`)
 }
 
-/** Verbs that the plugin `name` was called with for a container, in order. */
+/** Verbs that the plugin `name` was called with for a container, in order; for the container `''` those about none. */
 export async function callsAt(lab: Lab, name: string, container: string): Promise<string[]> {
-  const out = await lab.must(`sed -n 's/ ${container}$//p' ${FOLDER}/${name}.calls`)
+  const out = await lab.must(`sed -n 's/ ${container}$//p' ${FOLDER}/${name}.calls 2>/dev/null || true`)
   return out.split('\n').filter(Boolean)
 }

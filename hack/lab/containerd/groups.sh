@@ -3,10 +3,12 @@
 # (Documentation/admin-guide/cgroup-v1, cgroup-v2.rst).
 #
 #     groups.sh mount            mounts the hierarchies below /sys/fs/cgroup, unless some are there
-#     groups.sh remove NAME      removes the groups of this name, which may be a pattern; fails while a process is in one of them
+#     groups.sh remove NAME      removes the groups of this name; fails while a process is in one of them
+#     groups.sh sweep PATTERN    removes those that an interrupted run has left an hour ago: younger ones may be those of a run beside this one
 set -eu
 
-groups() { find /sys/fs/cgroup -maxdepth 2 -type d -name "$1"; }
+groups() { find /sys/fs/cgroup -maxdepth 2 -type d -name "$@"; }
+empty() { for group in "$@"; do find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true; done; }
 
 case $1 in
   mount)
@@ -27,8 +29,11 @@ case $1 in
       mount -t cgroup -o "$options" cgroup "/sys/fs/cgroup/$folder"
     done </proc/self/cgroup
     ;;
+  # shellcheck disable=SC2046
+  sweep) empty $(groups "$2" -mmin +60) ;;
   remove)
-    for group in $(groups "$2"); do find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true; done
+    # shellcheck disable=SC2046 # names without spaces
+    empty $(groups "$2")
     for group in $(groups "$2"); do
       echo "Cannot remove the control group $group: in use by $(tr '\n' ' ' <"$group/cgroup.procs")" >&2
       exit 1

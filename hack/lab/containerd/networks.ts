@@ -25,9 +25,9 @@ export function hostLocal(n: number): Record<string, unknown> {
   }
 }
 
-/** A list in the newest version of the protocol that the distribution's plugins speak. */
+/** A list in the newest version of the protocol that the distribution's plugins speak, or those of VF_RUNTIMES. */
 export function network(name: string, ...plugins: readonly PluginConfig[]): ConfigList {
-  return { cniVersion: '1.0.0', name, plugins }
+  return { cniVersion: process.env.VF_RUNTIMES === undefined ? '1.0.0' : '1.1.0', name, plugins }
 }
 
 /** A bridge `bridge` with the gateway of `ipam`. */

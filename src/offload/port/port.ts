@@ -62,7 +62,9 @@ export function readPort(kernel: Kernel, request: Request, config: OffloadConfig
   const onlyRates = config.mappings.length === 0
   if (link.kind !== undefined) {
     if (onlyRates) return { ...base, kind: 'other', wire: undefined }
-    throw invalid(`Cannot serve "${name}": it is ${link.kind}; must be a VF, a NIC or one end of a veth pair`)
+    throw invalid(
+      `Cannot map ports of "${name}": it is ${link.kind}; must be a VF, a NIC or one end of a veth pair, as "vf-attach", "bridge" and "ptp" make them (a list without the capability portMappings has its limits)`,
+    )
   }
   const isNamed = !onlyRates || config.uplink !== undefined
   return { ...base, kind: 'nic', wire: isNamed ? nicWire(kernel, name, config) : undefined }

@@ -42,7 +42,8 @@ let runtime: Containerd
 beforeAll(async () => {
   lab = await sharedLab()
   runtime = await runtimeBed(lab, networks, { before: GATE, behind: GATE, 'gated-ipam': GATED_IPAM })
-})
+  // A busy machine.
+}, 240_000)
 afterAll(() => runtime?.end())
 
 /** Begins a pod, and kills the runtime while the plugin `gate` has the call. Returns the ID of the pod's sandbox. */
@@ -65,8 +66,8 @@ async function endAll(): Promise<void> {
 }
 
 /**
- * Leftovers but for those that the runtime's own silence leaves: a sandbox whose ADD did not end gets no DEL, so host-local keeps the address
- * that the plugin bridge asked for, and libcni the result of its loopback.
+ * Leftovers but for those that the silence of containerd 1.7 leaves: a sandbox whose ADD did not end gets no DEL, so host-local keeps the
+ * address that the plugin bridge asked for, and libcni the result of its loopback.
  */
 async function ours(): Promise<string[]> {
   const all = await leftovers(lab)
@@ -102,8 +103,9 @@ describe.each(WAYS)('%s', (way) => {
     await runtime.start()
     expect((await knownPods(runtime)).map(({ id, state }) => [id, state])).toEqual([[sandbox, 1]])
     await endAll()
-    // So nobody but the next ADD can free what the killed one had.
-    expect(await callsAt(lab, 'before', sandbox)).toEqual(['ADD'])
+    // containerd 1.7 has no DEL for it, so nobody but the next ADD can free what the killed one had.
+    const ends = runtime.major >= 2 ? ['DEL', 'DEL'] : []
+    expect(await callsAt(lab, 'before', sandbox)).toEqual(['ADD', ...ends])
     await expectClosed(lab, 8080)
     await expectNextPod('next', 'bridge')
   })

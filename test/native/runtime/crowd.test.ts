@@ -17,7 +17,8 @@ let runtime: Containerd
 beforeAll(async () => {
   lab = await sharedLab()
   runtime = await runtimeBed(lab)
-})
+  // A busy machine.
+}, 240_000)
 afterAll(() => runtime?.end())
 
 test.each(WAYS)('%s', { timeout: 240_000 }, async (way) => {

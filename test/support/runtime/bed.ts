@@ -13,7 +13,7 @@ import {
   WAIT_UNTIL,
 } from '../../../hack/lab/bed/topology.ts'
 import type { ConfigList, PluginConfig } from '../../../hack/lab/cni-runtime.ts'
-import { type Containerd, startContainerd } from '../../../hack/lab/containerd/containerd.ts'
+import { type Containerd, goPlugins, startContainerd } from '../../../hack/lab/containerd/containerd.ts'
 import { GATE } from '../../../hack/lab/containerd/gate.ts'
 import { bridge, hostLocal, network, offload } from '../../../hack/lab/containerd/networks.ts'
 import type { RunningPod } from '../../../hack/lab/containerd/pods.ts'
@@ -54,7 +54,7 @@ export async function runtimeBed(
   return startContainerd(lab, networks, plugins)
 }
 
-/** Makes nic0, whose other end is on the host, and nic1, whose other end is on the wire. */
+/** Makes nic0, whose other end is on the host, and nic1, whose other end is on the wire; the host forwards, as nodes do. */
 export const DEVICES = `set -e
   ip -b - <<END
 link add nic0 type veth peer name far-nic0
@@ -63,7 +63,8 @@ link set far-nic0 up
 link add nic1 type veth peer name far-nic1
 link set far-nic1 netns wire
 END
-  ip -n wire link set far-nic1 master switch up`
+  ip -n wire link set far-nic1 master switch up
+  echo 1 >/proc/sys/net/ipv4/ip_forward`
 
 /** The page at `url` for a client of the wire, asked for once. */
 export function page(lab: Lab, url: string, client: string = CLIENT_A.namespace): Promise<string> {
@@ -126,7 +127,7 @@ export async function startDhcp(lab: Lab): Promise<() => Promise<void>> {
   const server = ['ip', 'netns', 'exec', 'router', 'busybox', 'udhcpd', '-f', '/run/udhcpd.conf']
   const processes: readonly LabProcess[] = [
     await lab.spawn(server, { timeoutMs: 0 }),
-    await lab.spawn(['/usr/lib/cni/dhcp', 'daemon'], { timeoutMs: 0 }),
+    await lab.spawn([`${goPlugins()}/dhcp`, 'daemon'], { timeoutMs: 0 }),
   ]
   await lab.must(`${WAIT_UNTIL}
     serves() { [ -S /run/cni/dhcp.sock ] && ip netns exec router ss -Hlun 'sport = 67' | grep -q .; }

@@ -1,17 +1,17 @@
-// The Go program of libcni/, which calls plugins by the library that runtimes are built with. In: Debian's package golang-go, and that of the
+// The Go program main.go, which calls plugins by the library that runtimes are built with. In: Debian's package golang-go, and that of the
 // library, unpacked. Out: calls of a list in a node; the program is kept for the next run.
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { ConfigList } from '../../../hack/lab/cni-runtime.ts'
-import { cacheFolder } from '../../../hack/lab/kernel.ts'
-import type { ExecResult, Lab } from '../../../hack/lab/lab.ts'
-import { unpackedPackage } from '../../../hack/lab/packages.ts'
+import type { ConfigList } from '../cni-runtime.ts'
+import { cacheFolder } from '../kernel.ts'
+import type { ExecResult, Lab } from '../lab.ts'
+import { unpackedPackage } from '../packages.ts'
 
 const run = promisify(execFile)
-const source = join(import.meta.dirname, 'libcni/main.go')
+const source = join(import.meta.dirname, 'main.go')
 
 /** A pod's interface, as the program wants it. */
 export interface LibcniAttachment {
@@ -27,6 +27,8 @@ export interface Libcni {
   del(attachment: LibcniAttachment): Promise<ExecResult>
   /** Containers that are to stay, each with its `eth0`. Without any the list is null. */
   gc(...containers: readonly string[]): Promise<ExecResult>
+  /** GC without a list of valid attachments, as cnitool calls it. */
+  gcWithoutList(): Promise<ExecResult>
   status(): Promise<ExecResult>
   validate(): Promise<ExecResult>
 }
@@ -50,13 +52,14 @@ export async function libcni(lab: Lab, list: ConfigList, path: readonly string[]
     check: (attachment) => call('check', ...words(attachment)),
     del: (attachment) => call('del', ...words(attachment)),
     gc: (...containers) => call('gc', ...containers.map((container) => `${container}/eth0`)),
+    gcWithoutList: () => call('gc', 'without-list'),
     status: () => call('status'),
     validate: () => call('validate'),
   }
 }
 
-/** Builds the program unless it is there. */
-async function buildLibcni(): Promise<string> {
+/** The path of the program, which is built unless it is there. @throws AptError */
+export async function buildLibcni(): Promise<string> {
   const library = unpackedPackage('golang-github-appc-cni-dev/sid')
   const { stdout: compiler } = await run('go', ['version'])
   const key = createHash('sha256').update(compiler).update(library.version).update(readFileSync(source))

@@ -4,8 +4,8 @@
 //	libcni VERB LIST CACHE CONTAINER NETNS IFNAME [CAPABILITIES]
 //
 // VERB is add, check, del, gc, status or validate. LIST is a file. CACHE is a folder. GC has the attachments that are to stay as further
-// arguments, CONTAINER/IFNAME each, in place of the four; without any, the list of valid attachments is null. CNI_PATH has the folders of
-// plugins; capabilities are a JSON object.
+// arguments, CONTAINER/IFNAME each, in place of the four; without any, the list of valid attachments is null, and with the word without-list
+// there is none. CNI_PATH has the folders of plugins, CNI_ARGS the arguments; capabilities are a JSON object.
 package main
 
 import (
@@ -36,7 +36,11 @@ func main() {
 		_, err := cni.ValidateNetworkList(ctx, list)
 		check(err)
 	case "gc":
-		check(cni.GCNetworkList(ctx, list, &libcni.GCArgs{ValidAttachments: attachments(rest)}))
+		args := &libcni.GCArgs{ValidAttachments: attachments(rest)}
+		if len(rest) == 1 && rest[0] == "without-list" {
+			args = nil
+		}
+		check(cni.GCNetworkList(ctx, list, args))
 	case "add":
 		result, err := cni.AddNetworkList(ctx, list, runtimeConf(rest))
 		check(err)
@@ -55,6 +59,11 @@ func runtimeConf(words []string) *libcni.RuntimeConf {
 		fail(fmt.Errorf("Cannot run without CONTAINER, NETNS and IFNAME"))
 	}
 	conf := &libcni.RuntimeConf{ContainerID: words[0], NetNS: words[1], IfName: words[2]}
+	for _, pair := range strings.Split(os.Getenv("CNI_ARGS"), ";") {
+		if key, value, found := strings.Cut(pair, "="); found {
+			conf.Args = append(conf.Args, [2]string{key, value})
+		}
+	}
 	if len(words) > 3 {
 		check(json.Unmarshal([]byte(words[3]), &conf.CapabilityArgs))
 	}

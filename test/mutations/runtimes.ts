@@ -1,0 +1,34 @@
+import type { Mutation } from './mutation.ts'
+
+/** Mistakes that calls of real runtimes show. */
+export const runtimes: readonly Mutation[] = [
+  {
+    id: 'offload-crash-keeps-port',
+    file: 'src/offload/verbs/dead-owners.ts',
+    mistake:
+      'An ADD that has freed the port of a pod whose runtime was killed is not tried again: that pod’s successor fails.',
+    old: '  return dead.length > 0\n',
+    now: '  return false\n',
+    test: ['native/runtime/crash.test.ts', 'the ADD of vf-offload'],
+    tier: 'quick',
+    undo: true,
+  },
+  {
+    id: 'offload-limits-need-wire',
+    file: 'src/offload/port/port.ts',
+    mistake: 'A pod with limits alone is refused where its interface is a macvlan.',
+    old: "if (onlyRates) return { ...base, kind: 'other', wire: undefined }",
+    now: "if (onlyRates && config.uplink !== undefined) return { ...base, kind: 'other', wire: undefined }",
+    test: ['native/runtime/pods.test.ts', 'macvlan and sbr, IPAM static'],
+    tier: 'quick',
+  },
+  {
+    id: 'cni-first-argument-counts',
+    file: 'src/cni/environment.ts',
+    mistake: 'Of arguments that Multus hands over twice the first value counts.',
+    old: 'if (equals > 0) args.set(pair.slice(0, equals), pair.slice(equals + 1))',
+    now: 'if (equals > 0) args.set(pair.slice(0, equals), args.get(pair.slice(0, equals)) ?? pair.slice(equals + 1))',
+    test: ['cni/request.test.ts', 'Multus 4 gives both ids to each plugin, and each argument twice'],
+    tier: 'quick',
+  },
+]
