@@ -186,7 +186,9 @@ const knownEdges = new Set(Object.values(known).flat())
 /** The only files that tests import of `hack`, but for the lab: each is the tool that the test is about. */
 const testedTools = [
   ...['hack/bench-pairs.ts', 'hack/bench/traced.ts', 'hack/docs.ts'],
-  ...['bun-parts', 'elf', 'layout', 'notices', 'npm', 'sbom', 'tar'].map((name) => `hack/image/${name}.ts`),
+  ...['bun-parts', 'elf', 'layout', 'notices', 'npm', 'rootfs', 'sbom', 'tar'].map(
+    (name) => `hack/image/${name}.ts`,
+  ),
   'hack/uapi.ts',
 ]
 

@@ -4,6 +4,7 @@ import type { Contents } from './sbom.ts'
 
 /** The page that says what is in the image, under which licence, and how a user puts changed libraries in. */
 export function notices({ version, bun, npm, debian }: Omit<Contents, 'files'>): string {
+  const mit = npm.find(({ licence }) => licence === 'MIT')
   const row = (...cells: readonly string[]) => `| ${cells.join(' | ')} |`
   return `# Licences of the image vf-flower ${version}
 
@@ -13,7 +14,7 @@ sbom.spdx.json lists each part with its version.
 ## The executable
 
 \`/opt/vf-flower/vf-flower\` is Bun ${bun.version} with the program behind it. Bun has the MIT License, Copyright (c) Oven.
-Its sources have its licence, and those of all libraries that it links: https://github.com/oven-sh/bun, tag \`bun-v${bun.version}\`.
+${mit === undefined ? '' : `The text of this licence, with another holder, is in npm/${mit.name}-${mit.version}. `}Its sources have its licence, and those of all libraries that it links: https://github.com/oven-sh/bun, tag \`bun-v${bun.version}\`.
 
 ${[row('library in Bun', 'licence', 'sources'), '|---|---|---|', ...[...LGPL, ...OTHERS].map((one) => row(one.name, one.licence, one.source))].join('\n')}
 
