@@ -5,6 +5,7 @@
  *
  *     CC=aarch64-linux-gnu-gcc sh hack/bun.sh hack/build.ts --shim FILE     the small program alone, by a compiler of your choice
  *     sh hack/bun.sh hack/build.ts --enter FILE     the entry point of the container image (src/agent/enter), by the same flags
+ *     CC=aarch64-linux-gnu-gcc sh hack/bun.sh hack/build.ts --arch arm64 --bun FILE     dist/arm64, with that Bun of another processor
  */
 import { createHash } from 'node:crypto'
 import {
@@ -60,7 +61,6 @@ const flags = [
   '--min-chunk-size=1048576',
   // Flat, so that src/lib/log/log.ts finds the logger.
   '--entry-naming=[name].[ext]',
-  '--target=bun',
   // Compiling code that runs once costs a quarter of our own time in an ADD. Loops that run for long are still compiled.
   '--compile-jit-policy=1000',
   '--no-compile-autoload-bunfig',
@@ -76,6 +76,15 @@ const services = {
   agent: 'src/agent/main.ts',
   install: 'src/install/main.ts',
 } as const
+
+/** The processor of the program: this machine's, or another one, whose Bun was named. */
+function target(): readonly string[] {
+  if (arch === undefined) return ['--target=bun']
+  if ((arch !== 'amd64' && arch !== 'arm64') || bun === undefined)
+    throw new TypeError(`--arch is "${arch}": must be amd64 or arm64, with --bun FILE`)
+  const name = arch === 'amd64' ? 'x64' : arch
+  return [`--target=bun-linux-${name}`, `--compile-executable-path=${resolve(bun)}`]
+}
 
 function compile(entry: string, outfile: string, testBuild: boolean, withServices = false): void {
   mkdirSync(dirname(outfile), { recursive: true })
@@ -98,7 +107,7 @@ function compile(entry: string, outfile: string, testBuild: boolean, withService
       ])
       return bundle
     })
-    run([...flags, ...defines, entry, logger, ...bundles, `--outfile=${outfile}`])
+    run([...flags, ...target(), ...defines, entry, logger, ...bundles, `--outfile=${outfile}`])
   } finally {
     rmSync(folder, { recursive: true })
   }
@@ -114,7 +123,12 @@ const option = ['BUN_JSC_useWarmUpMarkedBlocks', '0'] as const
  */
 function optionFlags(program: string): readonly string[] {
   const env = { CNI_COMMAND: 'VERSION', [option[0]]: option[1] }
-  const { failed, stderr } = execaSync(program, { argv0: 'vf-attach', env, extendEnv: false, reject: false })
+  const calling = { env, extendEnv: false, reject: false } as const
+  const { failed, stderr } =
+    arch === undefined
+      ? execaSync(program, { ...calling, argv0: 'vf-attach' })
+      : // A program for another processor can't be run; the engine of this one, of the same version, can.
+        execaSync(process.execPath, ['--eval', ''], calling)
   if (!failed)
     return [`-DVF_FLOWER_OPTION="${option.join('=')}"`, `-DVF_FLOWER_BYTES=${statSync(program).size}`]
   console.warn(
@@ -176,7 +190,7 @@ function copyShim(shim: string, folder: string): void {
 
 /** Builds `dist`, and `dist/test` if that is wanted. */
 function buildAll(): void {
-  const dist = join(top, 'dist')
+  const dist = join(top, 'dist', arch ?? '')
   const folders = [dist]
   compile('src/main.ts', join(dist, 'vf-flower'), false, true)
   if (withTests) {
@@ -193,7 +207,8 @@ function buildAll(): void {
     if (reason === undefined) copyShim(shim, folder)
     else link(folder, cniNames)
   }
-  if (reason === undefined) console.log(`built ${cniNames.map((name) => `dist/${name}`).join(', ')}`)
+  if (reason === undefined)
+    console.log(`built ${cniNames.map((name) => join(dist, name).slice(top.length + 1)).join(', ')}`)
   else
     console.warn(
       `${cniNames.join(' and ')} are the slower program itself (links to vf-flower), not the shim of src/agent/shim: ${reason}. They never ask vf-agent, and each call starts the engine. Multus 4.1 or newer as a daemon ("thick") cannot use what was built here: it runs plugins in a working directory outside of their root. Variables such as BUN_OPTIONS in a runtime's environment reach the program, and limits that are too low end it without a word. Install a C compiler and the headers of the C library (Debian: apt-get install gcc libc6-dev) and build again.`,
@@ -203,9 +218,14 @@ function buildAll(): void {
 const {
   shim,
   enter,
+  arch,
+  bun,
   'with-tests': withTests,
 } = parseArgs({
-  options: { shim: { type: 'string' }, enter: { type: 'string' }, 'with-tests': { type: 'boolean' } },
+  options: {
+    ...{ shim: { type: 'string' }, enter: { type: 'string' }, 'with-tests': { type: 'boolean' } },
+    ...{ arch: { type: 'string' }, bun: { type: 'string' } },
+  },
 }).values
 if (shim === undefined && enter === undefined) buildAll()
 const alone = [

@@ -23,6 +23,7 @@ import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
 import { hostileIdentity } from './hostile-identity.ts'
+import { image } from './image.ts'
 import { install } from './install.ts'
 import { inventory } from './inventory.ts'
 import { kernel } from './kernel.ts'
@@ -64,6 +65,7 @@ export const mutations: readonly Mutation[] = [
   ...localhost,
   ...offloadSteering,
   ...ownConnections,
+  ...image,
   ...install,
   ...inventory,
   ...kernel,

@@ -19,7 +19,8 @@ const messages: Readonly<Record<string, readonly string[]>> = {
   ],
   // The protocol is an enumeration on the wire: 0 TCP, 1 UDP, 2 SCTP.
   PortMapping: ['1 protocol: int32', '2 container_port: int32', '3 host_port: int32', '4 host_ip: string'],
-  LinuxPodSandboxConfig: ['1 cgroup_parent: string'],
+  LinuxPodSandboxConfig: ['1 cgroup_parent: string', '2 security_context: LinuxSandboxSecurityContext'],
+  LinuxSandboxSecurityContext: ['1 namespace_options: NamespaceOption', '6 privileged: bool'],
   RunPodSandboxRequest: ['1 config: PodSandboxConfig', '2 runtime_handler: string'],
   RunPodSandboxResponse: ['1 pod_sandbox_id: string'],
   StopPodSandboxRequest: ['1 pod_sandbox_id: string'],
@@ -40,20 +41,34 @@ const messages: Readonly<Record<string, readonly string[]>> = {
   ],
   CreateContainerResponse: ['1 container_id: string'],
   ContainerConfig: [
-    ...['1 metadata: ContainerMetadata', '2 image: ImageSpec', '3 command: string[]', '11 log_path: string'],
-    '15 linux: LinuxContainerConfig',
+    ...['1 metadata: ContainerMetadata', '2 image: ImageSpec', '3 command: string[]', '4 args: string[]'],
+    ...['7 mounts: Mount[]', '11 log_path: string', '15 linux: LinuxContainerConfig'],
   ],
+  Mount: ['1 container_path: string', '2 host_path: string', '3 readonly: bool'],
   ContainerMetadata: ['1 name: string', '2 attempt: uint32'],
   ImageSpec: ['1 image: string'],
-  LinuxContainerConfig: [],
+  LinuxContainerConfig: ['2 security_context: LinuxContainerSecurityContext'],
+  LinuxContainerSecurityContext: [
+    ...['2 privileged: bool', '3 namespace_options: NamespaceOption', '7 readonly_rootfs: bool'],
+  ],
+  // Enumerations on the wire: 0 the pod's, 1 the container's, 2 the node's.
+  NamespaceOption: ['1 network: int32', '2 pid: int32', '3 ipc: int32'],
   StartContainerRequest: ['1 container_id: string'],
   StartContainerResponse: [],
+  // The time in seconds after which SIGKILL follows.
+  StopContainerRequest: ['1 container_id: string', '2 timeout: int64'],
+  StopContainerResponse: [],
+  ContainerStatusRequest: ['1 container_id: string'],
+  ContainerStatusResponse: ['1 status: ContainerStatus'],
+  // The state is an enumeration on the wire: 0 created, 1 running, 2 exited.
+  ContainerStatus: ['1 id: string', '3 state: int32', '7 exit_code: int32'],
 }
 
 /** The calls of RuntimeService, which have one request and one answer each. */
 export const CRI_CALLS = [
   ...(['Version', 'Status', 'RunPodSandbox', 'StopPodSandbox', 'RemovePodSandbox'] as const),
   ...(['PodSandboxStatus', 'ListPodSandbox', 'CreateContainer', 'StartContainer'] as const),
+  ...(['StopContainer', 'ContainerStatus'] as const),
 ] as const
 
 /** A call of RuntimeService. */
