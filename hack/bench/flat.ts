@@ -36,7 +36,7 @@ export async function flat({ warm, folder }: Bench): Promise<void> {
       { way: 'warm', node: warm, ...attach },
       { way: 'standalone', node: warm, ...offload },
     ] as const
-    await measure(rows, rounds, undefined, 0)
+    await measure(rows, rounds)
     calls += (rounds + 2) * 6
     const all = family(pid)
     lines.push([

@@ -65,11 +65,8 @@ export type Times = ReadonlyMap<Way, Readonly<Record<Verb, Ended[]>>>
 /** Rounds before the first one that counts: they fill caches. */
 const WARM_UP = 2
 
-/**
- * Milliseconds without a call before each one. The end of a process leaves work to the kernel (RCU callbacks), and a call that comes
- * right behind waits for that too: the time of one plugin would depend on the plugin before it.
- */
-const PAUSE = 60
+/** Milliseconds without a call before each one: docs/benchmark.md says what a pause changes. */
+const PAUSE = Number(process.env.BENCH_PAUSE ?? 0)
 
 /** Runs a program. @throws Error with its output when it fails */
 export async function must(node: Node, program: Program): Promise<Ended> {
@@ -81,12 +78,11 @@ export async function must(node: Node, program: Program): Promise<Ended> {
   return ended
 }
 
-/** Calls all verbs of all rows, round by round, each round in an order of its own, `pause` milliseconds apart. CHECK gets the result of ADD. */
+/** Calls all verbs of all rows, round by round, each round in an order of its own. CHECK gets the result of ADD. */
 export async function measure(
   rows: readonly Row[],
   rounds: number,
   verbs: readonly Verb[] = ['ADD', 'CHECK', 'DEL'],
-  pause = PAUSE,
 ): Promise<Times> {
   const times = new Map(
     rows.map(({ way }) => [
@@ -101,7 +97,7 @@ export async function measure(
         const { node, config, without = [], way: _, clean: __, ...call } = row
         if (without.includes(verb)) continue
         const program = programOf({ ...call, verb, config: { ...config, ...previous } })
-        await Bun.sleep(pause)
+        await Bun.sleep(PAUSE)
         const ended = await must(node, program)
         if (verb === 'ADD') previous = { prevResult: JSON.parse(ended.stdout) as unknown }
         if (round >= 0) times.get(row.way)?.[verb].push(ended)

@@ -44,7 +44,7 @@ export async function small(bench: Bench): Promise<void> {
     `\nInside of 100m CPU and 50 MiB beside a daemon of ${DAEMON} MiB (control groups ${groupVersion()}), host-local IPAM, ${rounds.small} rounds (ms, medians)`,
   )
   try {
-    const times = await measure(rows, rounds.small, ['ADD', 'DEL'], 0)
+    const times = await measure(rows, rounds.small, ['ADD', 'DEL'])
     const names = { peer: 'host-device', installed: peers.installed.version, newest: peers.newest.version }
     printTimes(names, times, [
       { label: 'ADD', verb: 'ADD', bar: BAR },
