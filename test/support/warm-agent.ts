@@ -120,6 +120,11 @@ export function answered({ verbs }: AgentStatus): number {
   return verbs.reduce((sum, { outcomes }) => sum + (outcomes.answered ?? 0), 0)
 }
 
+/** The state once workers have answered so many calls: the last report of a call comes after its answer. */
+export function afterCalls(agent: TestAgent, count: number): Promise<AgentStatus> {
+  return agent.until((status) => answered(status) >= count)
+}
+
 /** Waits until workers have answered so many calls of each verb. The last report of a call comes after its answer. */
 export async function servedBy(agent: TestAgent, calls: Readonly<Record<string, number>>): Promise<void> {
   await agent.until(({ verbs }) => {

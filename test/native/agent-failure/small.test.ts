@@ -9,7 +9,7 @@ import { type AgentBed, makeAgentBed } from '../../support/agent-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
 import { makeSmallGroup, type SmallGroup } from '../../support/small-group.ts'
 import { ASKING_CALLS, everyVerb, MULTUS } from '../../support/thick-multus.ts'
-import { answered, startAgent } from '../../support/warm-agent.ts'
+import { afterCalls, answered, startAgent } from '../../support/warm-agent.ts'
 
 const AT_ONCE = 8
 const READY = '/tmp/daemon-ready'
@@ -58,7 +58,7 @@ test('warm: each verb, and 8 at once', { timeout: 600_000 }, async () => {
   expect(await atOnce('ADD')).toEqual(none())
   expect(await atOnce('DEL')).toEqual(none())
   await expectClean()
-  const status = await agent.status()
+  const status = await afterCalls(agent, ASKING_CALLS + 2 * AT_ONCE)
   expect({ answered: answered(status), refusals: status.refusals, fallbacks: status.fallbacks }).toEqual({
     ...{ answered: ASKING_CALLS + 2 * AT_ONCE, refusals: {}, fallbacks: {} },
   })

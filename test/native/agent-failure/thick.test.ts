@@ -5,7 +5,7 @@ import type { Lab } from '../../../hack/lab/lab.ts'
 import { type AgentBed, makeAgentBed } from '../../support/agent-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
 import { ASKING_CALLS, everyVerb, MULTUS } from '../../support/thick-multus.ts'
-import { answered, startAgent } from '../../support/warm-agent.ts'
+import { afterCalls, answered, startAgent } from '../../support/warm-agent.ts'
 
 let lab: Lab
 let bed: AgentBed
@@ -21,7 +21,7 @@ test('standalone', () => everyVerb(bed))
 test('warm', async () => {
   const agent = await startAgent(lab)
   await everyVerb(bed)
-  const status = await agent.status()
+  const status = await afterCalls(agent, ASKING_CALLS)
   expect({ answered: answered(status), refusals: status.refusals, fallbacks: status.fallbacks }).toEqual({
     ...{ answered: ASKING_CALLS, refusals: {}, fallbacks: {} },
   })

@@ -8,7 +8,7 @@ import type { Lab } from '../../../hack/lab/lab.ts'
 import { socketPath } from '../../../src/agent/protocol.ts'
 import { type AgentBed, makeAgentBed } from '../../support/agent-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { answered, startAgent, type TestAgent } from '../../support/warm-agent.ts'
+import { afterCalls, answered, startAgent, type TestAgent } from '../../support/warm-agent.ts'
 
 const release = fileURLToPath(new URL('../../../dist/vf-agent', import.meta.url))
 
@@ -43,7 +43,7 @@ const wait = (condition: string) =>
 test('with an agent all calls go through it', async () => {
   agent = await startAgent(lab)
   await bed.cycle(pod())
-  const status = await agent.status()
+  const status = await afterCalls(agent, CALLS)
   expect({ answered: answered(status), refusals: status.refusals, fallbacks: status.fallbacks }).toEqual({
     ...{ answered: CALLS, refusals: {}, fallbacks: {} },
   })
@@ -60,7 +60,7 @@ test('an attachment that was made warm is checked and removed without an agent, 
   agent = await startAgent(lab)
   await bed.check(pod(), cold)
   await bed.del(pod(), cold)
-  expect(answered(await agent.status())).toBe(4)
+  expect(answered(await afterCalls(agent, 4))).toBe(4)
 })
 
 describe('no agent answers', () => {
@@ -149,5 +149,5 @@ test('an agent that is started anew takes over: the old one ends, and each call 
   await wait(`[ ! -d /proc/${old.pid} ] || grep -q '^State:.Z' /proc/${old.pid}/status`)
   await bed.check(pod(), result)
   await bed.del(pod(), result)
-  expect(answered(await agent.status())).toBe(4)
+  expect(answered(await afterCalls(agent, 4))).toBe(4)
 })
