@@ -35,8 +35,7 @@ export function replaceFile(
   durability: Durability = 'durable',
   mode = 0o600,
 ): void {
-  const folder = folderOf(path)
-  const temporary = `${folder}/${temporaryName(lastPart(path))}`
+  const temporary = temporaryAt(path)
   const fd = openMade(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL)
   try {
     closing(fd, () => {
@@ -51,7 +50,7 @@ export function replaceFile(
     removeFile(temporary, 'volatile')
     throw FileError.at(path, error)
   }
-  if (durability === 'durable') syncFolder(folder)
+  if (durability === 'durable') syncFolder(folderOf(path))
 }
 
 /** Opens a file that may have to be made, with mode 0600. Folders are made 0700 where they are missing. @throws Node's errors of files */
@@ -69,14 +68,14 @@ export function openMade(path: string, flags: number): number {
 const longestName = 255
 
 /**
- * A name for a temporary file that is to become `name`; never longer than a name may be. The number is random: processes in different PID
- * namespaces may have the same PID.
+ * A path for a temporary file that is to become `path`; its name is never longer than a name may be. The number is random: processes in
+ * different PID namespaces may have the same PID.
  */
-function temporaryName(name: string): string {
+export function temporaryAt(path: string): string {
   const end = `.${Math.floor(Math.random() * 1e15)}.tmp`
-  let start = name
+  let start = lastPart(path)
   while (Buffer.byteLength(start) > longestName - 1 - end.length) start = start.slice(0, -1)
-  return `.${start}${end}`
+  return `${folderOf(path)}/.${start}${end}`
 }
 
 /**
@@ -86,7 +85,7 @@ function temporaryName(name: string): string {
  */
 export function tryToWrite(folder: string, name: string, bytes: number): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  const path = `${folder}/${temporaryName(name)}`
+  const path = temporaryAt(`${folder}/${name}`)
   try {
     writeFileSync(path, new Uint8Array(bytes), { mode: 0o600 })
   } catch (error) {
@@ -282,13 +281,14 @@ export function isEntry(path: string): boolean {
   return ifThere(() => lstatSync(path, { throwIfNoEntry: false })) !== undefined
 }
 
-function syncFolder(folder: string): void {
+/** Has the disk keep what a folder lists. @throws Node's errors of files */
+export function syncFolder(folder: string): void {
   const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
   closing(fd, () => fsyncSync(fd))
 }
 
 /** Closes the file when `use` has ended. */
-function closing<T>(fd: number, use: () => T): T {
+export function closing<T>(fd: number, use: () => T): T {
   try {
     return use()
   } finally {

@@ -1,7 +1,6 @@
 /** Changes of single files that are whole or not there, and that can be taken back. None of them writes into a file that exists. */
 import {
   chmodSync,
-  closeSync,
   constants,
   copyFileSync,
   fsyncSync,
@@ -14,9 +13,9 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { folderOf, lastPart } from '../../lib/path.ts'
+import { folderOf } from '../../lib/path.ts'
 import { errorCode } from '../../sys/errno.ts'
-import { isEntry, listFolder, temporaryOf } from '../../sys/files.ts'
+import { closing, isEntry, listFolder, syncFolder, temporaryAt, temporaryOf } from '../../sys/files.ts'
 import { stepFailed } from '../errors.ts'
 import { asideEnd } from './manifest.ts'
 import type { Step } from './plan.ts'
@@ -72,30 +71,20 @@ export function makeFolder(path: string, mode: number, undo: Undo): void {
 /** Does a step. Whoever opens or executes the path meanwhile gets the old file or the new one, whole. @throws InstallError */
 export function putFile(root: string, step: Step, written: Written, undo: Undo): void {
   const path = root + step.path
-  if (step.content.kind === 'file') {
-    const known = written.get(step.content.sha256) ?? []
-    written.set(step.content.sha256, [...known, path])
-    if (step.does === 'keep') return
-    const temporary = temporaryAt(path)
-    try {
-      fill(temporary, step, known)
-      place(temporary, path, step, undo)
-    } catch (error) {
-      throw stepFailed('write', path, error)
-    } finally {
-      // Also after a rename to another name of the same file, which does nothing (rename(2)).
-      rmSync(temporary, { force: true })
-    }
-  } else if (step.does !== 'keep') {
-    const temporary = temporaryAt(path)
-    try {
-      symlinkSync(step.content.target, temporary)
-      place(temporary, path, step, undo)
-    } catch (error) {
-      throw stepFailed('make the link', path, error)
-    } finally {
-      rmSync(temporary, { force: true })
-    }
+  const { content } = step
+  const known = content.kind === 'file' ? (written.get(content.sha256) ?? []) : []
+  if (content.kind === 'file') written.set(content.sha256, [...known, path])
+  if (step.does === 'keep') return
+  const temporary = temporaryAt(path)
+  try {
+    if (content.kind === 'link') symlinkSync(content.target, temporary)
+    else fill(temporary, step.from, content.mode, known)
+    place(temporary, path, step, undo)
+  } catch (error) {
+    throw stepFailed(content.kind === 'link' ? 'make the link' : 'write', path, error)
+  } finally {
+    // Also after a rename to another name of the same file, which does nothing (rename(2)).
+    rmSync(temporary, { force: true })
   }
 }
 
@@ -136,19 +125,14 @@ export function clearLeftovers(folder: string, names: ReadonlySet<string>): void
 /** Errors of link(2) and of file systems that have no second names. */
 const noSecondName = ['EXDEV', 'EPERM', 'EMLINK', 'EOPNOTSUPP', 'ENOSYS']
 
-function fill(temporary: string, { from, content }: Step, known: readonly string[]): void {
-  const mode = content.kind === 'file' ? content.mode : 0o755
+function fill(temporary: string, from: Step['from'], mode: number, known: readonly string[]): void {
   if (from !== undefined && 'file' in from) {
     if (known.some((one) => isLinked(one, temporary))) return
     copyFileSync(from.file, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
   } else writeFileSync(temporary, from?.text ?? '', { flag: 'wx' })
   chmodSync(temporary, mode)
   const fd = openSync(temporary, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
+  closing(fd, () => fsyncSync(fd))
 }
 
 function isLinked(from: string, to: string): boolean {
@@ -190,18 +174,4 @@ export function keepBefore(path: string, undo: Undo): void {
 /** Gives a file a second name. Where there can be none, the file moves, and its name is free for a moment. */
 function keepAs(path: string, other: string): void {
   if (!isLinked(path, other)) renameSync(path, other)
-}
-
-/** As replaceFile() of sys/files.ts has them. */
-function temporaryAt(path: string): string {
-  return `${folderOf(path)}/.${lastPart(path)}.${Math.floor(Math.random() * 1e15)}.tmp`
-}
-
-function syncFolder(folder: string): void {
-  const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
 }
