@@ -1,9 +1,11 @@
 /** Network configs: the one that `--network` writes, and those that are there. */
 import { readFileSync } from 'node:fs'
 import { errorText } from '../lib/error-text.ts'
+import { isObject } from '../lib/json.ts'
 import { lastPart } from '../lib/path.ts'
-import { listFolder, readOwnText } from '../sys/files.ts'
+import { listFolder } from '../sys/files.ts'
 import { InstallError } from './errors.ts'
+import { objectAt, objectIn } from './json-file.ts'
 
 /** A bridge with addresses of its own, port mappings and limits: runs on every node, with the usual plugins beside ours. */
 const example = {
@@ -54,7 +56,7 @@ export function wantedNetwork(wish: string): NetworkFile {
 }
 
 function read(name: string, text: string, shown: string): NetworkFile {
-  const config = configIn(text)
+  const config = objectIn(text)
   if (config === undefined)
     throw new InstallError(`Cannot use the network config ${shown}: it is no JSON object`)
   const { plugins, name: network } = config
@@ -67,7 +69,7 @@ function read(name: string, text: string, shown: string): NetworkFile {
     throw new InstallError(
       `Cannot use the network config ${shown}: ${isList ? 'each of its "plugins" must have' : 'it must have'} a "type"`,
     )
-  const all = [...types, ...list.map((one) => textAt(objectAt(one, 'ipam'), 'type'))]
+  const all = [...types, ...list.map((one) => textAt(memberAt(one, 'ipam'), 'type'))]
   return { name, text, network, plugins: [...new Set(all.filter((one) => one !== undefined))] }
 }
 
@@ -82,7 +84,7 @@ export interface FoundNetwork {
 /** The network configs of a folder, in the order in which libcni reads them. Files that can't be read have no names. */
 export function networksIn(folder: string): readonly FoundNetwork[] {
   return names(folder).map((name) => {
-    const config = configIn(textOf(`${folder}/${name}`))
+    const config = objectAt(`${folder}/${name}`)
     const plugins: unknown = config?.plugins
     const all = [config, ...(Array.isArray(plugins) ? (plugins as readonly unknown[]) : [])]
     const dirs = all.flatMap((one) => textAt(one, 'stateDir') ?? [])
@@ -102,36 +104,15 @@ function names(folder: string): readonly string[] {
   }
 }
 
-function textOf(path: string): string {
-  try {
-    return readOwnText(path) ?? ''
-  } catch {
-    return ''
-  }
-}
-
 function isConfigName(name: string): boolean {
   return /^[^.].*\.(conflist|conf|json)$/.test(name)
 }
 
-function configIn(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text)
-    return isObject(value) ? value : undefined
-  } catch {
-    return undefined
-  }
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function objectAt(value: unknown, key: string): unknown {
+function memberAt(value: unknown, key: string): unknown {
   return isObject(value) ? value[key] : undefined
 }
 
 function textAt(value: unknown, key: string): string | undefined {
-  const found = objectAt(value, key)
+  const found = memberAt(value, key)
   return typeof found === 'string' ? found : undefined
 }

@@ -1,8 +1,7 @@
 /** The config of an attachment as the runtime has it: libcni keeps what it has sent with each ADD (libcni/api.go, "cniCacheV1"). */
+import { isObject } from '../../lib/json.ts'
 import type { Owner } from '../../ops/owner-netns.ts'
-import { readOwnText } from '../../sys/files.ts'
-
-type JsonObject = Readonly<Record<string, unknown>>
+import { objectAt, objectIn } from '../json-file.ts'
 
 /** Folder of libcni's files. */
 export const cniCache = '/var/lib/cni/results'
@@ -17,8 +16,8 @@ export function cachedConfig(
   folder: string,
   { network, containerID, ifname }: Pick<Owner, 'network' | 'containerID' | 'ifname'>,
   plugin: string,
-): JsonObject | undefined {
-  const cached = objectIn(textOf(`${folder}/${network}-${containerID}-${ifname}`))
+): Readonly<Record<string, unknown>> | undefined {
+  const cached = objectAt(`${folder}/${network}-${containerID}-${ifname}`)
   const { config: encoded, capabilityArgs, result } = cached ?? {}
   if (typeof encoded !== 'string') return undefined
   const config = objectIn(Buffer.from(encoded, 'base64').toString('utf8'))
@@ -37,25 +36,4 @@ export function cachedConfig(
     ...(given.length === 0 ? {} : { runtimeConfig: Object.fromEntries(given) }),
     ...(isObject(result) ? { prevResult: result } : {}),
   }
-}
-
-function textOf(path: string): string {
-  try {
-    return readOwnText(path) ?? ''
-  } catch {
-    return ''
-  }
-}
-
-function objectIn(text: string): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(text)
-    return isObject(value) ? value : undefined
-  } catch {
-    return undefined
-  }
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,6 +1,7 @@
 /** Config files of container runtimes, which are TOML. */
 import { parse } from 'smol-toml'
 import { errorText } from '../../lib/error-text.ts'
+import { isObject } from '../../lib/json.ts'
 import { readOwnText } from '../../sys/files.ts'
 
 /** A table of a config, of which nothing is known yet. */
@@ -87,5 +88,5 @@ function own(table: Table | undefined, key: string): unknown {
 }
 
 function isTable(value: unknown): value is Table {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date)
+  return isObject(value) && !(value instanceof Date)
 }
