@@ -1,9 +1,9 @@
 // The part of Kubernetes' container runtime interface that the tests call, as tables of numbers and names: runtime.v1 of k8s.io/cri-api.
 // A field that is not here is skipped by both sides. In: nothing. Out: definitions for gRPC.
 import type { MethodDefinition, PackageDefinition, ServiceDefinition } from '@grpc/proto-loader'
-import { fromJSON } from '@grpc/proto-loader'
+import { definitionsOf } from '../../../device-plugin/kubelet/wire-tables.ts'
 
-/** Rows of a message: `NUMBER NAME: TYPE`; `[]` behind a type is repeated, `{}` a map from string. */
+/** Rows of each message, as device-plugin/kubelet/messages.ts has them. */
 const messages: Readonly<Record<string, readonly string[]>> = {
   VersionRequest: ['1 version: string'],
   VersionResponse: ['2 runtime_name: string', '3 runtime_version: string'],
@@ -71,38 +71,16 @@ export const CRI_CALLS = [
   ...(['StopContainer', 'ContainerStatus'] as const),
 ] as const
 
+const calls = Object.fromEntries(CRI_CALLS.map((call) => [call, `${call}Request -> ${call}Response`]))
+
 /** A call of RuntimeService. */
 export type CriCall = (typeof CRI_CALLS)[number]
 
-/** How gRPC makes one call. @throws Error if a table has a row that can't be read */
+/** The definition of one call. @throws WireTableError */
 export function definitionOf(call: CriCall): MethodDefinition<object, object> {
-  loaded ??= load()
+  loaded ??= definitionsOf({ 'runtime.v1': { messages, services: { RuntimeService: calls } } })
   const service = loaded['runtime.v1.RuntimeService'] as ServiceDefinition
   return service[call] as MethodDefinition<object, object>
 }
 
 let loaded: PackageDefinition | undefined
-
-function load(): PackageDefinition {
-  const types = Object.entries(messages).map(([name, rows]) => [
-    name,
-    { fields: Object.fromEntries(rows.map(fieldOf)) },
-  ])
-  const methods = CRI_CALLS.map((call) => [
-    call,
-    { requestType: `${call}Request`, responseType: `${call}Response` },
-  ])
-  const nested = { ...Object.fromEntries(types), RuntimeService: { methods: Object.fromEntries(methods) } }
-  const root = { nested: { runtime: { nested: { v1: { nested } } } } }
-  return fromJSON(root as Parameters<typeof fromJSON>[0], {
-    ...{ keepCase: true, longs: Number, defaults: true, arrays: true, objects: true },
-  })
-}
-
-function fieldOf(row: string): [string, object] {
-  const [, id = '', name = '', type = '', form] = /^(\d+) (\w+): (\w+)(\[\]|\{\})?$/.exec(row) ?? []
-  if (type === '') throw new Error(`Cannot read the row "${row}" of a message`)
-  const field = { id: Number(id), type }
-  if (form === '[]') return [name, { ...field, rule: 'repeated' }]
-  return [name, form === '{}' ? { ...field, keyType: 'string' } : field]
-}
