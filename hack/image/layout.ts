@@ -7,6 +7,9 @@ import { type Entry, tar } from './tar.ts'
 /** Processors, by their names in Go, Debian and OCI. */
 export type Architecture = 'amd64' | 'arm64'
 
+/** The processor of this machine. */
+export const ownArchitecture: Architecture = process.arch === 'arm64' ? 'arm64' : 'amd64'
+
 /** A packed layer. */
 export interface Layer {
   readonly compression: 'zstd' | 'gzip'

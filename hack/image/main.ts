@@ -15,8 +15,8 @@ import { join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { execaSync } from 'execa'
-import { debianPackages, ownArchitecture } from './debian.ts'
-import { type Architecture, imageArchive, type Layer, sha256 } from './layout.ts'
+import { debianPackages } from './debian.ts'
+import { type Architecture, imageArchive, type Layer, ownArchitecture, sha256 } from './layout.ts'
 import { bundledPackages, bunFor, bunPackage } from './npm.ts'
 import { HOME, ImageError, PACKAGES, type Programs, rootfs } from './rootfs.ts'
 import { tar } from './tar.ts'
@@ -105,7 +105,7 @@ async function main(): Promise<void> {
     licence: readFileSync(join(top, 'LICENSE')),
     bun: bunPackage(lock, architecture),
     npm: bundledPackages(lock),
-    debian: await debianPackages(PACKAGES, architecture),
+    debian: debianPackages(PACKAGES, architecture),
   })
   const files = tar(entries, time)
   const layer = packed(files, values.gzip)

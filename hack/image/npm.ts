@@ -5,8 +5,7 @@ import { join } from 'node:path'
 import { execaSync } from 'execa'
 import { z } from 'zod'
 import { cacheFolder, madeOnce } from '../lab/kernel.ts'
-import { ownArchitecture } from './debian.ts'
-import type { Architecture } from './layout.ts'
+import { type Architecture, ownArchitecture } from './layout.ts'
 
 const top = join(import.meta.dirname, '../..')
 

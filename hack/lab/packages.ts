@@ -1,6 +1,6 @@
 // Debian packages that tests use without installing them: a package that starts a service must not do so on this machine. apt downloads
-// them; each is unpacked below the cache folder, once for each version. In: `NAME`, from the configured sources, or `NAME/SUITE`, from
-// another suite. Out: a folder. Synchronous: the tests' configuration asks before it has a promise to wait for.
+// them; each is unpacked below the cache folder, once for each version. In: `NAME`, from the configured sources, `NAME/SUITE`, from
+// another suite, or `NAME:ARCHITECTURE`, for another processor. Out: a folder. Synchronous: the tests' configuration asks before it has a promise to wait for.
 import {
   existsSync,
   mkdirSync,
@@ -13,7 +13,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { cacheFolder } from './kernel.ts'
-import { AptError, AS_ROOT, apt, aptOptions, isYoung } from './suite-apt.ts'
+import { AptError, AS_ROOT, apt, architectureOptions, isYoung, suiteOptions } from './other-apt.ts'
 
 /** An unpacked package. */
 export interface UnpackedPackage {
@@ -27,17 +27,17 @@ export interface UnpackedPackage {
  * newest version of the cache. @throws AptError
  */
 export function unpackedPackage(wanted: string): UnpackedPackage {
-  const [name = '', suite] = wanted.split('/')
+  const source = sourceOf(wanted)
   try {
-    const options = () => (suite === undefined ? [] : aptOptions(suite))
-    const version = candidate(name, suite, options)
-    const folder = folderOf(name, version)
-    if (!existsSync(folder)) unpackInto(folder, [...options(), ...AS_ROOT], `${name}=${version}`)
+    const version = candidate(source)
+    const folder = folderOf(source, version)
+    if (!existsSync(folder))
+      unpackInto(folder, [...source.options(), ...AS_ROOT], `${source.name}=${version}`)
     return { version, folder }
   } catch (error) {
-    const kept = error instanceof AptError ? newestKept(name) : undefined
+    const kept = error instanceof AptError ? newestKept(source) : undefined
     if (kept === undefined) throw error
-    process.stderr.write(`lab: ${String(error)}; using ${name} ${kept.version} of the cache\n`)
+    process.stderr.write(`lab: ${String(error)}; using ${wanted} ${kept.version} of the cache\n`)
     return kept
   }
 }
@@ -53,13 +53,35 @@ export function lackOf(wanted: string): string | undefined {
   }
 }
 
-function folderOf(name: string, version: string): string {
-  return join(cacheFolder(), `package-${name}-${version}`)
+/** A package as apt has to be asked for it. */
+interface Source {
+  readonly name: string
+  /** Name of its folder in the cache, without the version. */
+  readonly kept: string
+  /** Name of the file in the cache with apt's last answer. */
+  readonly note: string
+  readonly options: () => readonly string[]
+}
+
+function sourceOf(wanted: string): Source {
+  const [, name = '', sign, other = ''] = /^([^/:]+)(?:([/:])(.+))?$/.exec(wanted) ?? []
+  if (sign === ':') {
+    const kept = `package-${other}-${name}`
+    return { name, kept, note: `${kept}.version`, options: () => architectureOptions(other) }
+  }
+  const kept = `package-${name}`
+  if (sign === '/')
+    return { name, kept, note: `${kept}.${other}.version`, options: () => suiteOptions(other) }
+  return { name, kept, note: `${kept}.version`, options: () => [] }
+}
+
+function folderOf({ kept }: Source, version: string): string {
+  return join(cacheFolder(), `${kept}-${version}`)
 }
 
 /** The version that apt would install. A question costs apt a second of a processor, so its answer is kept. */
-function candidate(name: string, suite: string | undefined, options: () => readonly string[]): string {
-  const note = join(cacheFolder(), `package-${name}${suite === undefined ? '' : `.${suite}`}.version`)
+function candidate({ name, note: file, options }: Source): string {
+  const note = join(cacheFolder(), file)
   if (isYoung(note)) return readFileSync(note, 'utf8')
   const shown = apt('apt-cache', [...options(), 'show', '--no-all-versions', name])
   const version = /^Version: (.+)$/m.exec(shown)?.[1]
@@ -71,13 +93,13 @@ function candidate(name: string, suite: string | undefined, options: () => reado
   return version
 }
 
-function newestKept(name: string): UnpackedPackage | undefined {
-  const begin = `package-${name}-`
+function newestKept(source: Source): UnpackedPackage | undefined {
+  const begin = `${source.kept}-`
   const versions = (existsSync(cacheFolder()) ? readdirSync(cacheFolder()) : [])
     .filter((one) => one.startsWith(begin) && /^\d/.test(one.slice(begin.length)) && !one.includes('.part-'))
     .map((one) => one.slice(begin.length))
   const version = versions.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1)
-  return version === undefined ? undefined : { version, folder: folderOf(name, version) }
+  return version === undefined ? undefined : { version, folder: folderOf(source, version) }
 }
 
 function unpackInto(folder: string, options: readonly string[], what: string): void {

@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { ownArchitecture } from '../../image/layout.ts'
 import { WAIT_UNTIL } from '../bed/topology.ts'
 import type { ConfigList } from '../cni-runtime.ts'
 import type { Lab, LabProcess } from '../lab.ts'
@@ -123,9 +124,8 @@ async function served(cri: Cri): Promise<void> {
 let made: Uint8Array | undefined
 
 function archive(): Uint8Array {
-  const architecture = process.arch === 'x64' ? 'amd64' : process.arch
   // The sandbox of a pod does nothing.
-  made ??= imageArchive(readFileSync('/usr/bin/busybox'), architecture, [IMAGE], ['sleep', '2147483647'])
+  made ??= imageArchive(readFileSync('/usr/bin/busybox'), ownArchitecture, [IMAGE], ['sleep', '2147483647'])
   return made
 }
 
