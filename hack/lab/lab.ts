@@ -26,10 +26,26 @@ export interface LabOptions extends Hardware {
 /** Milliseconds of silence after which a machine counts as hung, by default. */
 export const HANG_MS = 90_000
 
-/** Boots a machine, or attaches to one. Fails with the end of the console log when no guest answers in 3 minutes. */
+// The kernel patches its own code behind an int3, and the other processor may meet that int3. QEMU's emulation then sometimes runs
+// the int3 after the kernel has taken it away, which the kernel can only take for a fault of its own: the machine dies in its boot.
+const EMULATORS_FAULT = /Oops: int3/
+const BOOTS = 3
+
+/**
+ * Boots a machine, or attaches to one. Fails with the end of the console log when no guest answers in 3 minutes. Boots again, at
+ * most twice and with a line on standard error, when the emulation of the processors broke the guest's boot.
+ */
 export async function bootLab(options: LabOptions = {}): Promise<Lab> {
   const { attach: socket, hangMs = HANG_MS, ...hardware } = options
-  return socket === undefined ? boot(hardware, hangMs) : attach(socket, hangMs)
+  if (socket !== undefined) return attach(socket, hangMs)
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await boot(hardware, hangMs)
+    } catch (error) {
+      if (attempt === BOOTS || !(error instanceof Error) || !EMULATORS_FAULT.test(error.message)) throw error
+      console.error(`lab: QEMU broke the boot of the guest (Oops: int3); boot ${attempt + 1} of ${BOOTS}`)
+    }
+  }
 }
 
 /** Makes a folder for the files of a machine on the host. First removes the folders of owners that were killed. */

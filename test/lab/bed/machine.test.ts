@@ -1,6 +1,8 @@
 // Machines of their own: what the shared one can't show without ending.
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterEach, expect, test } from 'vitest'
 import { apply, ask, drive } from '../../../hack/lab/driver/client.ts'
@@ -10,11 +12,13 @@ import { executable } from '../../support/executable.ts'
 const CLI = ['hack/bun.sh', 'hack/lab/cli.ts']
 let machine: Lab | undefined
 let visitor: Lab | undefined
+const folders: string[] = []
 
 afterEach(async () => {
   await visitor?.close()
   await machine?.close()
   visitor = machine = undefined
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true })
 })
 
 test('a processor without AVX2 runs the agent, the released executable and the driver; a guest that says nothing counts as hung; a crash ends all calls with the console shown', async () => {
@@ -51,14 +55,17 @@ test('a processor without AVX2 runs the agent, the released executable and the d
   await expect(machine.sh('true')).rejects.toThrow(/the virtual machine ended/)
 }, 240_000)
 
-test('npm run lab passes arguments, standard input, both outputs and the exit code', async () => {
+test('npm run lab boots again when QEMU broke the boot; passes arguments, standard input, both outputs and the exit code', async () => {
   const script = 'cat; echo "$1" >&2; ls /sys/class/iommu; exit 9'
   const argv = [...CLI, '--iommu', '--wires', '0', '--', 'sh', '-c', script, 'sh', 'two words']
-  const { exitCode, stdout, stderr } = await execa('sh', argv, { input: 'from outside\n', reject: false })
+  const path = `${brokenOnce()}:${process.env.PATH}`
+  const { exitCode, stdout, stderr } = await execa('sh', argv, {
+    ...{ input: 'from outside\n', reject: false, env: { PATH: path } },
+  })
   expect({ exitCode, stdout, stderr }).toEqual({
     exitCode: 9,
     stdout: 'from outside\ndmar0',
-    stderr: 'two words',
+    stderr: 'lab: QEMU broke the boot of the guest (Oops: int3); boot 2 of 3\ntwo words',
   })
   const wrong = await execa('sh', [...CLI, '--no-such-option'], { reject: false })
   expect(wrong).toMatchObject({ exitCode: 1, stdout: '' })
@@ -75,6 +82,21 @@ test('the machine ends with the process that booted it, even when that one is ki
   owner.kill('SIGKILL')
   await expect.poll(() => existsSync(`/proc/${qemu}`), { timeout: 10_000 }).toBe(false)
 })
+
+/** A folder with a QEMU whose first machine dies as a broken boot does; each later machine is of the real QEMU. */
+function brokenOnce(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'vf-qemu-'))
+  folders.push(folder)
+  const script = `#!/bin/sh
+if mkdir ${folder}/broken 2>/dev/null; then
+  for word; do case $word in file:*) echo 'Oops: int3: 0000 [#1] PREEMPT SMP NOPTI' >"\${word#file:}" ;; esac; done
+  exit 0
+fi
+PATH=\${PATH#*:} exec qemu-system-x86_64 "$@"
+`
+  writeFileSync(join(folder, 'qemu-system-x86_64'), script, { mode: 0o755 })
+  return folder
+}
 
 function childrenOf(pid = 0): number[] {
   const list = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
