@@ -21,6 +21,9 @@ function machines(env: Readonly<Record<string, string | undefined>>): number {
 const LONGEST = [
   ...[
     'lab/offload/scenarios-simnic',
+    'lab/hostile/actions',
+    'lab/offload/cards',
+    'lab/offload/redirect',
     'lab/offload/faults',
     'lab/offload/coexist',
     'lab/offload/add-del',
@@ -96,6 +99,9 @@ export default defineConfig({
           exclude: ['test/lab/**', 'test/native/**', 'test/soak/lab/**'],
           // Vitest leaves one processor to itself, which is half of two.
           maxWorkers: availableParallelism(),
+          // A process for each of the many small files costs more than their tests.
+          isolate: false,
+          setupFiles: ['test/support/fresh-modules.ts'],
           // Property tests on a machine that is busy with something else.
           testTimeout: 60_000,
           sequence: { groupOrder: 0 },
@@ -106,8 +112,8 @@ export default defineConfig({
           name: 'native',
           include: [...placement.native],
           globalSetup: ['test/support/native-setup.ts'],
-          // A file waits most of its time: for timers, for the kernel's workers, for programs to start.
-          maxWorkers: 2 * availableParallelism(),
+          // A file waits more than half of its time: for timers, for the kernel's workers, for programs to start.
+          maxWorkers: 3 * availableParallelism(),
           testTimeout: 60_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 },

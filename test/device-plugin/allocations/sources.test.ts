@@ -158,11 +158,11 @@ describe('checkpoint', () => {
     const end = checkpoint(folder).watch?.(() => changes++)
     writeFileSync(join(folder, 'kubelet.sock'), '')
     write(file(entry(['a'])))
-    await vi.waitFor(() => expect(changes).toBeGreaterThan(0))
+    await vi.waitFor(() => expect(changes).toBeGreaterThan(0), { timeout: 30_000 })
     const before = changes
     writeFileSync(join(folder, 'other.sock'), '')
     write(file(entry(['b'])))
-    await vi.waitFor(() => expect(changes).toBeGreaterThan(before))
+    await vi.waitFor(() => expect(changes).toBeGreaterThan(before), { timeout: 30_000 })
     end?.()
   })
 
@@ -174,13 +174,13 @@ describe('checkpoint', () => {
       const before = changes
       mkdirSync(later)
       writeFileSync(join(later, checkpointName), text)
-      await vi.waitFor(() => expect(changes).toBeGreaterThan(before))
+      await vi.waitFor(() => expect(changes).toBeGreaterThan(before), { timeout: 30_000 })
       const between = changes
       writeFileSync(join(later, checkpointName), `${text}${text}`)
-      await vi.waitFor(() => expect(changes).toBeGreaterThan(between))
+      await vi.waitFor(() => expect(changes).toBeGreaterThan(between), { timeout: 30_000 })
       const last = changes
       rmSync(later, { recursive: true })
-      await vi.waitFor(() => expect(changes).toBeGreaterThan(last))
+      await vi.waitFor(() => expect(changes).toBeGreaterThan(last), { timeout: 30_000 })
     }
     for (const text of ['a', 'ab', 'abc']) await again(text)
     end?.()

@@ -24,7 +24,7 @@ const begin = () => {
 const more = async (change: () => void) => {
   const before = calls
   change()
-  await vi.waitFor(() => expect(calls).toBeGreaterThan(before), 5_000)
+  await vi.waitFor(() => expect(calls).toBeGreaterThan(before), { timeout: 30_000 })
 }
 
 test('a record that comes, and one that goes', async () => {

@@ -37,7 +37,7 @@ afterEach(async () => {
 
 async function start(listen: string, more: Partial<Pages> = {}): Promise<string> {
   server = serveHttp({ listen, pages: { ...pages, ...more }, log, retryAfter: 10 })
-  return vi.waitFor(() => server?.address ?? Promise.reject(new RangeError('not yet')))
+  return vi.waitFor(() => server?.address ?? Promise.reject(new RangeError('not yet')), { timeout: 30_000 })
 }
 
 function get(place: { host: string; port: number } | { socketPath: string }, path: string, method = 'GET') {
@@ -95,7 +95,7 @@ test('a unix socket, also where a process that is gone has left one', async () =
   expect(await start(path)).toBe(path)
   expect((await get({ socketPath: path }, '/healthz')).status).toBe(200)
   const second = serveHttp({ listen: path, pages, log, retryAfter: 10 })
-  await vi.waitFor(() => expect(second.address).toBe(path))
+  await vi.waitFor(() => expect(second.address).toBe(path), { timeout: 30_000 })
   expect((await get({ socketPath: path }, '/healthz')).status).toBe(200)
   await second.stop()
 })
@@ -104,10 +104,10 @@ test('a file in the place of the socket stays, and the server tries again', asyn
   const path = join(folder, 'file')
   writeFileSync(path, 'precious')
   server = serveHttp({ listen: path, pages, log, retryAfter: 10 })
-  await vi.waitFor(() => expect(lines.length).toBeGreaterThan(1))
+  await vi.waitFor(() => expect(lines.length).toBeGreaterThan(1), { timeout: 30_000 })
   expect(lines[0]).toContain(`Cannot listen at ${path}: `)
   rmSync(path)
-  await vi.waitFor(() => expect(server?.address).toBe(path))
+  await vi.waitFor(() => expect(server?.address).toBe(path), { timeout: 30_000 })
 })
 
 test('a port that is taken is tried again until it is free', async () => {
@@ -115,11 +115,11 @@ test('a port that is taken is tried again until it is free', async () => {
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
   const { port } = other.address() as AddressInfo
   server = serveHttp({ listen: `127.0.0.1:${port}`, pages, log, retryAfter: 10 })
-  await vi.waitFor(() => expect(lines.length).toBeGreaterThan(1))
+  await vi.waitFor(() => expect(lines.length).toBeGreaterThan(1), { timeout: 30_000 })
   expect(lines[0]).toContain('EADDRINUSE')
   expect(server.address).toBeUndefined()
   other.close()
-  await vi.waitFor(() => expect(server?.address).toBe(`127.0.0.1:${port}`))
+  await vi.waitFor(() => expect(server?.address).toBe(`127.0.0.1:${port}`), { timeout: 30_000 })
   expect((await get({ host: '127.0.0.1', port }, '/healthz')).status).toBe(200)
 })
 
@@ -143,7 +143,7 @@ test('of too many requests at one time some are sent away, and the next ones are
       return one
     }),
   )
-  await vi.waitFor(() => expect(early).toHaveLength(24))
+  await vi.waitFor(() => expect(early).toHaveLength(24), { timeout: 30_000 })
   expect(new Set(early)).toEqual(new Set(['too many requests at one time\n']))
   release?.()
   const statuses = (await Promise.all(all)).map(({ status }) => status)

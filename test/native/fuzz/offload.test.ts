@@ -8,5 +8,5 @@ import { expectFuzz } from '../../support/fuzz/suite.ts'
 test(
   'spoilt calls of vf-offload are answered, and those that fail change nothing',
   { timeout: 86_400_000 },
-  () => expectFuzz('vf-offload', 250),
+  () => expectFuzz('vf-offload', 150),
 )
