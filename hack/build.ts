@@ -6,6 +6,7 @@
  *     CC=aarch64-linux-gnu-gcc sh hack/bun.sh hack/build.ts --shim FILE     the small program alone, by a compiler of your choice
  *     sh hack/bun.sh hack/build.ts --enter FILE     the entry point of the container image (src/agent/enter), by the same flags
  *     CC=aarch64-linux-gnu-gcc sh hack/bun.sh hack/build.ts --arch arm64 --bun FILE     dist/arm64, with that Bun of another processor
+ *     sh hack/bun.sh hack/build.ts --arch amd64 --libc musl --bun FILE     dist/amd64-musl, for nodes with musl in the place of glibc
  */
 import { createHash } from 'node:crypto'
 import {
@@ -77,18 +78,23 @@ const services = {
   install: 'src/install/main.ts',
 } as const
 
-/** The processor of the program: this machine's, or another one, whose Bun was named. */
+/** The processor and C library of the program: those of this machine, or others, whose Bun was named. */
 function target(): readonly string[] {
+  if (libc !== undefined && (libc !== 'musl' || arch === undefined))
+    throw new TypeError(`--libc is "${libc}": must be musl, with --arch`)
   if (arch === undefined) return ['--target=bun']
   if ((arch !== 'amd64' && arch !== 'arm64') || bun === undefined)
     throw new TypeError(`--arch is "${arch}": must be amd64 or arm64, with --bun FILE`)
-  const name = arch === 'amd64' ? 'x64' : arch
+  const name = `${arch === 'amd64' ? 'x64' : arch}${end}`
   return [`--target=bun-linux-${name}`, `--compile-executable-path=${resolve(bun)}`]
 }
 
 function compile(entry: string, outfile: string, testBuild: boolean, withServices = false): void {
   mkdirSync(dirname(outfile), { recursive: true })
   const defines = [
+    // Bun would write the folder of this checkout into the program, where packages of npm ask for their own: only their parts for
+    // threads and files that the program does not have would use it.
+    ...['__dirname', '__filename'].map((name) => `--define=${name}="/nowhere"`),
     `--define=VF_FLOWER_VERSION="${version}"`,
     `--define=VF_FLOWER_BUILD="${buildId(testBuild)}"`,
     `--define=VF_FLOWER_TEST_BUILD=${testBuild}`,
@@ -190,7 +196,7 @@ function copyShim(shim: string, folder: string): void {
 
 /** Builds `dist`, and `dist/test` if that is wanted. */
 function buildAll(): void {
-  const dist = join(top, 'dist', arch ?? '')
+  const dist = join(top, 'dist', arch === undefined ? '' : `${arch}${end}`)
   const folders = [dist]
   compile('src/main.ts', join(dist, 'vf-flower'), false, true)
   if (withTests) {
@@ -220,13 +226,16 @@ const {
   enter,
   arch,
   bun,
+  libc,
   'with-tests': withTests,
 } = parseArgs({
   options: {
     ...{ shim: { type: 'string' }, enter: { type: 'string' }, 'with-tests': { type: 'boolean' } },
-    ...{ arch: { type: 'string' }, bun: { type: 'string' } },
+    ...{ arch: { type: 'string' }, bun: { type: 'string' }, libc: { type: 'string' } },
   },
 }).values
+/** End of names, as Bun has them. */
+const end = libc === undefined ? '' : `-${libc}`
 if (shim === undefined && enter === undefined) buildAll()
 const alone = [
   ['shim', shim, 'src/agent/shim/shim.c'],

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes a bare Debian 13 machine ready for an npm script. All npm scripts start with this script.
 #   sh hack/setup.sh build   Node and the npm packages, and a C compiler if it can be installed; the build does without one
+#   sh hack/setup.sh release   ... and a C compiler for the other processor (root, if it has to be installed)
 #   sh hack/setup.sh lab     ... and QEMU with what runs in the virtual machine (needs root)
 #   sh hack/setup.sh demo    ... and what builds the kernel module simnic (needs root)
 #   sh hack/setup.sh test    ... and a C compiler for the header checks (needs root)
@@ -52,6 +53,15 @@ golang-go compiles the client of the device plugin tests
 golang-google-grpc-dev its library, the one that kubelet is built with'
 compiler_packages='gcc compiles the shim in front of the program
 libc6-dev C headers'
+case $(uname -m) in
+  aarch64) other_compiler='gcc-x86-64-linux-gnu compiles the shim for x86-64
+libc6-dev-amd64-cross C headers for x86-64' ;;
+  *) other_compiler='gcc-aarch64-linux-gnu compiles the shim for arm64
+libc6-dev-arm64-cross C headers for arm64' ;;
+esac
+release_packages="$compiler_packages
+git says which files and which commit a release has
+$other_compiler"
 # The tests themselves come from the package linux-source-VERSION, which is unpacked and not installed (hack/lab/kernel.ts).
 selftests_packages='netsniff-ng mausezahn, the packet generator of the kernel selftests
 jq reads what ip and tc print in the kernel selftests
@@ -59,7 +69,7 @@ ncat TCP connections of the kernel selftests'
 
 main() {
   case $mode in
-    build) packages= ;;
+    build | release) packages= ;;
     lab) packages=$lab_packages ;;
     demo) packages="$lab_packages
 $module_packages" ;;
@@ -69,7 +79,7 @@ $test_packages" ;;
     selftests) packages="$lab_packages
 $module_packages
 $selftests_packages" ;;
-    *) die 'usage: sh hack/setup.sh build|lab|demo|test|selftests' ;;
+    *) die 'usage: sh hack/setup.sh build|release|lab|demo|test|selftests' ;;
   esac
   check_node
   if [ -n "$packages" ] && [ "$(id -u)" -ne 0 ]; then
@@ -77,6 +87,8 @@ $selftests_packages" ;;
   fi
   npm_packages
   if [ "$mode" = build ]; then c_compiler; fi
+  # apt-get says so itself where it needs root.
+  if [ "$mode" = release ]; then packages=$release_packages; fi
   if [ -n "$packages" ]; then debian_packages; fi
 }
 

@@ -189,6 +189,7 @@ const testedTools = [
   ...['bun-parts', 'elf', 'layout', 'notices', 'npm', 'rootfs', 'sbom', 'tar'].map(
     (name) => `hack/image/${name}.ts`,
   ),
+  ...['archive', 'compare', 'errors', 'plan', 'platforms', 'tree'].map((name) => `hack/release/${name}.ts`),
   'hack/uapi.ts',
 ]
 

@@ -1,19 +1,18 @@
-// Texts about licences that the image carries beside those of its parts. In: the parts. Out: texts.
+// Texts about licences that the image, or an archive of a release, carries beside those of its parts. In: the parts. Out: texts.
 import { LGPL, OTHERS } from './bun-parts.ts'
 import type { Contents } from './sbom.ts'
 
-/** The page that says what is in the image, under which licence, and how a user puts changed libraries in. */
-export function notices({ version, bun, npm, debian }: Omit<Contents, 'files'>): string {
+/** The page that says what is in the image or archive, under which licence, and how a user puts changed libraries in. */
+export function notices({ kind, version, bun, npm, debian }: Omit<Contents, 'files'>): string {
   const mit = npm.find(({ licence }) => licence === 'MIT')
-  const row = (...cells: readonly string[]) => `| ${cells.join(' | ')} |`
-  return `# Licences of the image vf-flower ${version}
+  return `# Licences of the ${kind} vf-flower ${version}
 
 vf-flower has the Apache License 2.0: the file LICENSE beside this page. Its sources are those of the version ${version}.
 sbom.spdx.json lists each part with its version.
 
 ## The executable
 
-\`/opt/vf-flower/vf-flower\` is Bun ${bun.version} with the program behind it. Bun has the MIT License, Copyright (c) Oven.
+\`${kind === 'image' ? '/opt/vf-flower/' : ''}vf-flower\` is Bun ${bun.version} with the program behind it. Bun has the MIT License, Copyright (c) Oven.
 ${mit === undefined ? '' : `The text of this licence, with another holder, is in npm/${mit.name}-${mit.version}. `}Its sources have its licence, and those of all libraries that it links: https://github.com/oven-sh/bun, tag \`bun-v${bun.version}\`.
 
 ${[row('library in Bun', 'licence', 'sources'), '|---|---|---|', ...[...LGPL, ...OTHERS].map((one) => row(one.name, one.licence, one.source))].join('\n')}
@@ -41,7 +40,11 @@ Reverse engineering to debug such changes is allowed.
 The texts are in the folder \`npm\` beside this page.
 
 ${[row('package', 'version', 'licence'), '|---|---|---|', ...npm.map((one) => row(one.name, one.version, one.licence))].join('\n')}
+${kind === 'image' ? debianPage(debian) : ''}`
+}
 
+function debianPage(debian: Contents['debian']): string {
+  return `
 ## Packages of Debian
 
 Libraries are files of their own: put others in their place. \`apt-get source PACKAGE=VERSION\` gets the sources.
@@ -50,4 +53,8 @@ ${[row('package', 'version', 'licences'), '|---|---|---|', ...debian.map((one) =
 
 The texts that these pages name are in /usr/share/common-licenses.
 `
+}
+
+function row(...cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`
 }

@@ -66,38 +66,59 @@ export function licenceTexts({ name, folder }: NpmPackage, root = top): Readonly
   return new Map(files.sort().map((file) => [file, readFileSync(join(root, folder, file))]))
 }
 
-const bunNames = { amd64: 'bun-linux-x64-baseline', arm64: 'bun-linux-aarch64' } as const
+/** C libraries that there is a Bun for. */
+export type CLibrary = 'glibc' | 'musl'
 
-/** The package of Bun for a processor. @throws NpmError */
-export function bunPackage(lock: string, architecture: Architecture): NpmPackage {
-  const folder = `node_modules/@oven/${bunNames[architecture]}`
+const bunNames = {
+  glibc: { amd64: 'bun-linux-x64-baseline', arm64: 'bun-linux-aarch64' },
+  musl: { amd64: 'bun-linux-x64-musl-baseline', arm64: 'bun-linux-aarch64-musl' },
+} as const
+
+/** The package of Bun for a processor and a C library. @throws NpmError */
+export function bunPackage(lock: string, architecture: Architecture, libc: CLibrary = 'glibc'): NpmPackage {
+  const folder = `node_modules/@oven/${bunNames[libc][architecture]}`
   const entry = lockSchema.parse(JSON.parse(lock)).packages[folder]
   if (entry === undefined) throw new NpmError(`package-lock.json has no "${folder}"`)
   return packageOf(folder, entry)
 }
 
 /**
- * Path of the Bun for a processor. npm installs that of this machine alone; another one is downloaded once, and must have the sum of
- * package-lock.json. @throws NpmError
+ * Path of the Bun for a processor and a C library. npm installs that of this machine alone; another one is downloaded once, and must
+ * have the sum of package-lock.json. @throws NpmError
  */
-export async function bunFor(architecture: Architecture, lock: string): Promise<string> {
-  const wanted = bunPackage(lock, architecture)
+export async function bunFor(
+  architecture: Architecture,
+  lock: string,
+  libc: CLibrary = 'glibc',
+): Promise<string> {
+  const wanted = bunPackage(lock, architecture, libc)
   const installed = join(top, wanted.folder, 'bin/bun')
-  if (architecture === ownArchitecture && existsSync(installed)) return installed
-  const folder = join(cacheFolder(), `${bunNames[architecture]}-${wanted.version}`)
+  if (architecture === ownArchitecture && libc === 'glibc' && existsSync(installed)) return installed
+  return join(await unpackedNpm(wanted), 'bin/bun')
+}
+
+/**
+ * The folder of a package of npm without installing it: downloaded once, below the cache folder. @throws NpmError when the package
+ * can't be had, or has another sum
+ */
+export async function unpackedNpm({
+  name,
+  version,
+  sum: expected,
+}: Pick<NpmPackage, 'name' | 'version' | 'sum'>): Promise<string> {
+  const folder = join(cacheFolder(), `${name.slice(name.indexOf('/') + 1)}-${version}`)
   await madeOnce(folder, async (temporary) => {
-    const source = `${wanted.name}@${wanted.version}`
+    const source = `${name}@${version}`
     run('npm', ['pack', source, '--silent', '--pack-destination', temporary])
     const [archive = ''] = readdirSync(temporary)
     const sum = createHash('sha512')
       .update(readFileSync(join(temporary, archive)))
       .digest('hex')
-    if (sum !== wanted.sum)
-      throw new NpmError(`${source} has the SHA-512 ${sum}; package-lock.json has ${wanted.sum}`)
+    if (sum !== expected) throw new NpmError(`${source} has the SHA-512 ${sum}; must have ${expected}`)
     run('tar', ['-xzf', join(temporary, archive), '-C', temporary, '--strip-components=1'])
     run('rm', [join(temporary, archive)])
   })
-  return join(folder, 'bin/bun')
+  return folder
 }
 
 function run(program: string, args: readonly string[]): void {

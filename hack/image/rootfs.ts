@@ -31,7 +31,7 @@ export interface Programs {
 }
 
 /** The parts of an image. */
-export interface Parts extends Omit<Contents, 'files'> {
+export interface Parts extends Omit<Contents, 'files' | 'kind'> {
   readonly programs: Programs
   /** The licence of vf-flower. */
   readonly licence: Uint8Array
@@ -51,7 +51,7 @@ export function rootfs(parts: Parts): { readonly entries: readonly Entry[]; read
     [`${HOME}/vf-flower`, program],
   ]
   const libraries = librariesOf(own, parts.debian[0], parts.architecture)
-  const bill = sbom({ ...parts, files: new Map([...own, ...filesIn(libraries)]) })
+  const bill = sbom({ ...parts, kind: 'image', files: new Map([...own, ...filesIn(libraries)]) })
   const entries: readonly Entry[] = [
     ...['dev', 'etc', 'proc', 'run', 'sys', 'var'].map((path) => ({ path, kind: 'folder' }) as const),
     { path: 'root', kind: 'folder', mode: 0o700 },
@@ -68,8 +68,14 @@ export function rootfs(parts: Parts): { readonly entries: readonly Entry[]; read
   return { entries, bill }
 }
 
-/** The installer refuses a shim of another build, on the node. */
-function requireOneBuild({ programs, architecture }: Parts): void {
+/** The installer refuses a shim of another build, on the node. @throws ImageError, ElfError */
+export function requireOneBuild({
+  programs,
+  architecture,
+}: {
+  readonly programs: Omit<Programs, 'enter'>
+  readonly architecture: Architecture
+}): void {
   for (const [name, bytes] of Object.entries(programs)) {
     const { architecture: its } = elfFacts(name, bytes)
     if (its !== architecture)
@@ -129,7 +135,7 @@ function documents(parts: Parts, bill: string): readonly Entry[] {
   })
   return [
     text(`${ours}/LICENSE`, parts.licence),
-    text(`${ours}/LICENSES.md`, notices(parts)),
+    text(`${ours}/LICENSES.md`, notices({ ...parts, kind: 'image' })),
     text(`${ours}/sbom.spdx.json`, bill),
     ...parts.npm.flatMap((one: NpmPackage) =>
       [...licenceTexts(one, parts.root)].map(([name, bytes]) =>

@@ -1,13 +1,16 @@
-// The bill of materials of an image. In: what is in the image. Out: a document of SPDX 2.3 (ISO/IEC 5962, chapters 6 to 11) as JSON.
+// The bill of materials of an image, or of an archive of a release. In: what is in it. Out: a document of SPDX 2.3 (ISO/IEC 5962, chapters 6 to 11) as JSON.
 import { createHash } from 'node:crypto'
 import { LGPL, OTHERS } from './bun-parts.ts'
 import type { DebianPackage } from './debian.ts'
 import { type Architecture, sha256, timeText } from './layout.ts'
-import type { NpmPackage } from './npm.ts'
+import type { CLibrary, NpmPackage } from './npm.ts'
 
-/** The parts of an image. */
+/** The parts of an image or of an archive. */
 export interface Contents {
+  readonly kind: 'image' | 'archive'
   readonly version: string
+  /** Of an archive for musl: its name says so. */
+  readonly libc?: CLibrary
   readonly architecture: Architecture
   /** Seconds since 1970. */
   readonly time: number
@@ -41,19 +44,20 @@ interface Package {
 type Relationship = readonly [from: string, kind: string, to: string]
 
 const DOCUMENT = 'SPDXRef-DOCUMENT'
-const IMAGE = 'SPDXRef-Image'
+const wholes = { image: 'SPDXRef-Image', archive: 'SPDXRef-Archive' } as const
 const PROGRAM = 'SPDXRef-Program'
 const BUN = 'SPDXRef-Bun'
 
 /** The document. Its text depends on nothing but `contents`. */
 export function sbom(contents: Contents): string {
-  const { version, architecture, time, bun, npm, debian } = contents
+  const { kind, version, architecture, time, bun, npm, debian } = contents
+  const whole = wholes[kind]
   const npmIds = npm.map((one) => [one, idOf('npm', one.name, one.version)] as const)
   const debianIds = debian.map((one) => [one, idOf('deb', one.name, one.version)] as const)
   const parts = [...LGPL, ...OTHERS].map((one) => [one, idOf('bun', one.name)] as const)
   const files = filesOf(contents.files)
   const packages = [
-    packageOf(IMAGE, 'vf-flower-image', 'Apache-2.0', { versionInfo: version }),
+    packageOf(whole, `vf-flower-${kind}`, 'Apache-2.0', { versionInfo: version }),
     packageOf(PROGRAM, 'vf-flower', 'Apache-2.0', { versionInfo: version }),
     packageOf(BUN, 'bun', 'MIT', {
       versionInfo: bun.version,
@@ -84,13 +88,13 @@ export function sbom(contents: Contents): string {
     ),
   ]
   const relationships: Relationship[] = [
-    [DOCUMENT, 'DESCRIBES', IMAGE],
-    [IMAGE, 'CONTAINS', PROGRAM],
+    [DOCUMENT, 'DESCRIBES', whole],
+    [whole, 'CONTAINS', PROGRAM],
     [PROGRAM, 'CONTAINS', BUN],
     ...parts.map(([, id]) => [BUN, 'STATIC_LINK', id] as const),
     ...npmIds.map(([, id]) => [PROGRAM, 'CONTAINS', id] as const),
-    ...debianIds.map(([, id]) => [IMAGE, 'CONTAINS', id] as const),
-    ...files.map(({ SPDXID }) => [IMAGE, 'CONTAINS', SPDXID] as const),
+    ...debianIds.map(([, id]) => [whole, 'CONTAINS', id] as const),
+    ...files.map(({ SPDXID }) => [whole, 'CONTAINS', SPDXID] as const),
   ]
   const rest = {
     creationInfo: { created: timeText(time), creators: [`Tool: vf-flower-hack-image-${version}`] },
@@ -99,7 +103,7 @@ export function sbom(contents: Contents): string {
       ...{ spdxElementId, relationshipType, relatedSpdxElement },
     })),
   }
-  const name = `vf-flower-${version}-${architecture}`
+  const name = `vf-flower-${version}-${kind === 'archive' ? 'linux-' : ''}${architecture}${contents.libc === 'musl' ? '-musl' : ''}`
   const document = {
     ...{ spdxVersion: 'SPDX-2.3', dataLicense: 'CC0-1.0', SPDXID: DOCUMENT, name },
     documentNamespace: `https://spdx.org/spdxdocs/${name}-${sha256(JSON.stringify(rest)).slice(0, 32)}`,

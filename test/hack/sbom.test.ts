@@ -15,7 +15,7 @@ const { dependencies } = JSON.parse(readFileSync(`${top}package.json`, 'utf8')) 
   dependencies: Record<string, string>
 }
 const contents: Contents = {
-  ...{ version: '0.1.0', architecture: 'amd64', time: 86_400, bun: bunPackage(lock, 'amd64') },
+  ...{ kind: 'image', version: '0.1.0', architecture: 'amd64', time: 86_400, bun: bunPackage(lock, 'amd64') },
   npm: bundledPackages(lock),
   debian: [{ name: 'libc6', version: '2.41-12+deb13u5', architecture: 'amd64', folder: '/none' }],
   files: new Map([['usr/lib/libc.so.6', new TextEncoder().encode('one')]]),
