@@ -87,13 +87,14 @@ export async function realKubelet(
   const find = async (name: string) =>
     (await pods()).find((pod) => pod.name === `${name}-${NODE}` || pod.name === name)
   const start = async () => {
+    const before = (await lab.must(SOCKET)).trim()
     process = await lab.spawn(argv, { timeoutMs: 0, env: { PATH: await pathOf(runtime) } })
     const running = process
     const ended = running.wait().then(({ code }): never => {
       throw new SimulatorError(`kubelet ended with code ${code}: ${lastLines(log())}`)
     })
     ended.catch(() => undefined)
-    await Promise.race([ended, lab.must(SERVES)])
+    await Promise.race([ended, lab.must(SERVES, { env: { BEFORE: before } })])
   }
   const stop = async () => {
     const running = process
@@ -182,31 +183,39 @@ fi`,
   )
   .join('')}`
 
+/** The socket for registrations: its inode and the time of its making, as a word. */
+const SOCKET = `stat -c %i.%Z ${KUBELET_ROOT}/device-plugins/kubelet.sock 2>/dev/null || true`
+
+// The socket of the kubelet before is still there when this one starts.
 const SERVES = `${WAIT_UNTIL}
-serves() { curl -sS -m 5 http://127.0.0.1:10248/healthz && [ -S ${KUBELET_ROOT}/device-plugins/kubelet.sock ] && [ -S ${KUBELET_ROOT}/pod-resources/kubelet.sock ]; }
+serves() {
+  [ -S ${KUBELET_ROOT}/pod-resources/kubelet.sock ] && curl -sS -m 5 http://127.0.0.1:10248/healthz || return
+  socket=$(${SOCKET})
+  [ -n "$socket" ] && [ "$socket" != "$BEFORE" ]
+}
 wait_until serves`
 
-function podsOf(text: string): readonly PodState[] {
-  const { items } = JSON.parse(text) as {
-    items:
-      | readonly {
-          metadata: { name: string; uid: string }
-          status: {
-            phase?: string
-            reason?: string
-            message?: string
-            podIP?: string
-            conditions?: readonly { type: string; status: string }[]
-          }
-        }[]
-      | null
+/** A pod of the API, as far as a run asks. */
+export interface PodObject {
+  readonly metadata: { readonly name: string; readonly uid: string }
+  readonly status: {
+    readonly phase?: string
+    readonly reason?: string
+    readonly message?: string
+    readonly podIP?: string
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[]
   }
-  return (items ?? []).map(({ metadata: { name, uid }, status }) => ({
-    ...{ name, uid },
-    ...(status.phase === undefined ? {} : { phase: status.phase }),
-    ...(status.reason === undefined ? {} : { reason: status.reason }),
-    ...(status.message === undefined ? {} : { message: status.message }),
-    ...(status.podIP === undefined ? {} : { ip: status.podIP }),
-    isReady: (status.conditions ?? []).some((one) => one.type === 'Ready' && one.status === 'True'),
-  }))
+}
+
+/** The state of a pod of the API. */
+export function stateOf({ metadata: { name, uid }, status }: PodObject): PodState {
+  const { phase, reason, message, podIP: ip, conditions = [] } = status
+  const known = Object.entries({ phase, reason, message, ip }).filter(([, value]) => value !== undefined)
+  const isReady = conditions.some((one) => one.type === 'Ready' && one.status === 'True')
+  return { name, uid, ...Object.fromEntries(known), isReady }
+}
+
+function podsOf(text: string): readonly PodState[] {
+  const { items } = JSON.parse(text) as { items: readonly PodObject[] | null }
+  return (items ?? []).map(stateOf)
 }
