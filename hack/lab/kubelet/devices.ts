@@ -1,5 +1,5 @@
 // The books of kubelet's device manager: the devices of each resource, the pods that have them, and the checkpoint.
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type DeviceSet, type KnownDevice, type Pod, SimulatorError } from './api.ts'
 import {
@@ -24,6 +24,20 @@ interface Resource {
   devices: ReadonlyMap<string, KnownDevice>
   messages: number
   connected: boolean
+}
+
+interface Checkpoint {
+  readonly Data: {
+    readonly PodDeviceEntries:
+      | readonly {
+          readonly PodUID: string
+          readonly ContainerName: string
+          readonly ResourceName: string
+          readonly DeviceIDs: Readonly<Record<string, readonly string[]>>
+          readonly AllocResp: string
+        }[]
+      | null
+  }
 }
 
 /** Key of devices without a NUMA node in the checkpoint. */
@@ -120,20 +134,7 @@ export class DeviceBooks {
     const known = new Map(this.#entries.map((one) => [`${one.pod.uid} ${one.container}`, one]))
     for (const one of this.#resources.values()) Object.assign(one, { devices: new Map(), connected: false })
     this.#entries = []
-    if (!existsSync(this.#checkpoint)) return
-    const { Data } = JSON.parse(readFileSync(this.#checkpoint, 'utf8')) as {
-      Data: {
-        PodDeviceEntries:
-          | readonly {
-              PodUID: string
-              ContainerName: string
-              ResourceName: string
-              DeviceIDs: Record<string, readonly string[]>
-              AllocResp: string
-            }[]
-          | null
-      }
-    }
+    const { Data } = this.#read()
     this.#entries = (Data.PodDeviceEntries ?? []).map((one) => ({
       ...{ pod: { uid: one.PodUID, namespace: 'default', name: one.PodUID }, isInit: false },
       ...pick(known.get(`${one.PodUID} ${one.ContainerName}`)),
@@ -166,6 +167,15 @@ export class DeviceBooks {
       })),
     }))
     return { pod_resources }
+  }
+
+  /** A checkpoint that can't be read is one without entries, for kubelet too. */
+  #read(): Checkpoint {
+    try {
+      return JSON.parse(readFileSync(this.#checkpoint, 'utf8')) as Checkpoint
+    } catch {
+      return { Data: { PodDeviceEntries: null } }
+    }
   }
 
   #resource(name: string): Resource {

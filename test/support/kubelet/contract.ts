@@ -99,6 +99,7 @@ export function kubeletContract(open: () => ContractBed): void {
     await hasAllocatable(plugin, ['a'])
     await plugin.close()
     await hasAllocatable(plugin, [])
+    expect(await bed.file('device-plugins/DEPRECATION')).toBe('')
   })
 
   test('Register: other versions, names that are no extended resource, and sockets that nobody serves are refused', async () => {
