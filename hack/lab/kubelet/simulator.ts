@@ -1,6 +1,6 @@
 // A kubelet, as far as device plugins can tell: plugin watcher, registration service, device manager, pod resources. Written from the
 // protocols, not from our plugin. In: a folder for /var/lib/kubelet. Works under Node and, compiled, under Bun. Imports this folder.
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Admission, type LivePlugin } from './admission.ts'
 import type {
@@ -65,7 +65,6 @@ export class KubeletSimulator implements Kubelet {
     this.#books.reload()
     mkdirSync(this.#path('device-plugins'), { recursive: true })
     removeSocketsIn(this.#path('device-plugins'))
-    writeFileSync(this.#path('device-plugins', 'DEPRECATION'), '')
     this.#servers = [
       await SocketServer.open(this.#path('device-plugins', 'kubelet.sock'), 'v1beta1.Registration', {
         Register: (request) => this.#register(request as RegisterRequest),

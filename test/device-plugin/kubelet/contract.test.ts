@@ -19,7 +19,7 @@ afterAll(async () => {
 })
 
 kubeletContract(() => ({
-  root,
+  ...{ root, suffix: '/' },
   plugin: async () => new RecordingPlugin(),
   restart: () => kubelet.restart(),
   run: ({ name, containers }) => kubelet.run(pod(name), containers),

@@ -6,7 +6,7 @@ import { afterAll, beforeAll } from 'vitest'
 import { type Containerd, IMAGE, startContainerd } from '../../../hack/lab/containerd/containerd.ts'
 import { bridge, hostLocal, network } from '../../../hack/lab/containerd/networks.ts'
 import type { ContainerWish } from '../../../hack/lab/kubelet/api.ts'
-import { KUBELET_ROOT, type RealKubelet, realKubelet } from '../../../hack/lab/kubelet/real/kubelet.ts'
+import { KUBELET_ROOT, NODE, type RealKubelet, realKubelet } from '../../../hack/lab/kubelet/real/kubelet.ts'
 import { endAllPods } from '../../../hack/lab/kubelet/real/pods.ts'
 import { recorderIn } from '../../../hack/lab/kubelet/remote.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
@@ -33,7 +33,7 @@ afterAll(async () => {
 }, 120_000)
 
 kubeletContract(() => ({
-  root: KUBELET_ROOT,
+  ...{ root: KUBELET_ROOT, suffix: `-${NODE}/` },
   plugin: async () => {
     const { calls, end } = await recorderIn(lab)
     plugins.push(end)

@@ -60,10 +60,7 @@ export async function realRun(stage: Stage, hasMultus: boolean, say: Say): Promi
 
   await pods.remove('web')
   await expectFree(stage)
-  const left = (await leftovers(stage.lab)).filter(
-    (line) => !before.includes(line) && !/^qdisc .* dev cni0 /.test(line),
-  )
-  if (left.length > 0) throw new SimulatorError(`the pod has left: ${left.join('; ')}`)
+  await expectNothing(stage, before)
   say('the pod was deleted: its device is free, and nothing of it is left on the node')
 }
 
@@ -144,6 +141,18 @@ async function expectFree(stage: Stage): Promise<void> {
   const { given } = await stage.resources()
   const own = given.filter((line) => line.includes(`${RESOURCE}=`))
   if (own.length > 0) throw new SimulatorError(`podresources still says "${own.join('; ')}"`)
+}
+
+/** Nothing is on the node that was not there before the pod. kubelet forgets a pod before the runtime has ended it. */
+async function expectNothing({ lab }: Stage, before: readonly string[]): Promise<void> {
+  const end = Date.now() + 60_000
+  for (;;) {
+    const all = await leftovers(lab)
+    const left = all.filter((line) => !before.includes(line) && !/^qdisc .* dev cni0 /.test(line))
+    if (left.length === 0) return
+    if (Date.now() > end) throw new SimulatorError(`the pod has left: ${left.join('; ')}`)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
 }
 
 /** Waits until a second process of the device plugin has kubelet's word, be it a stream or a refusal. */
