@@ -37,8 +37,9 @@ export class KubeletPool {
   /** Times of the next attempts to register and to make a socket that could not be made, by the clock of performance.now(). */
   #nextTry = 0
   #nextSocket = 0
+  /** Another process has left while we had a stream. */
+  #hasLost = false
   #timer: NodeJS.Timeout | undefined
-  #resendTimer: NodeJS.Timeout | undefined
   #registering: RunningCall | undefined
   #stepping: Promise<void> | undefined
   #isStale = false
@@ -100,7 +101,6 @@ export class KubeletPool {
   async stop(): Promise<void> {
     this.#isStopped = true
     clearTimeout(this.#timer)
-    clearTimeout(this.#resendTimer)
     this.#registering?.cancel()
     await this.#stepping
     this.#streams.end()
@@ -226,6 +226,8 @@ export class KubeletPool {
     const wait = backoff(this.#failures, this.#timings)
     const isWatched = this.#folders?.place?.way === 'watcher'
     this.#retryIn(isWatched ? Math.max(wait, this.#timings.streamWait) : wait)
+    if (this.#hasLost) this.#soon()
+    this.#hasLost = false
     // The reason may be that our socket is gone.
     this.#look()
   }
@@ -237,9 +239,9 @@ export class KubeletPool {
     const hasLeft = this.#siblings.some((name) => !now.includes(name))
     this.#siblings = now
     if (!hasLeft) return
+    // kubelet ends our stream with that of the other process: either may come first here.
     if (this.#streams.count === 0) this.#soon()
-    clearTimeout(this.#resendTimer)
-    this.#resendTimer = setTimeout(() => this.#streams.resend(), this.#timings.resend)
+    else this.#hasLost = true
   }
 
   #failed(reason: string): void {

@@ -30,8 +30,6 @@ export interface Timings {
   readonly register: number
   /** Calls that go on at the end may take this time. */
   readonly stop: number
-  /** A list is sent again this long after another instance has left: an old kubelet takes the end of its stream for ours. */
-  readonly resend: number
 }
 
 /** The usual times. */
@@ -44,7 +42,6 @@ export const usualTimings: Timings = {
   backoffMax: 60_000,
   register: 15_000,
   stop: 3_000,
-  resend: 1_000,
 }
 
 /**

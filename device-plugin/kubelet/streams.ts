@@ -51,11 +51,6 @@ export class Streams {
   /** All readers get a list; later ones too. */
   send(list: ListAndWatchResponse): void {
     this.#list = list
-    this.resend()
-  }
-
-  /** All readers get the list that they should have already. */
-  resend(): void {
     for (const stream of this.#streams) {
       stream.next = this.#list
       this.#write(stream)

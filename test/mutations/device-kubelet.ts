@@ -22,12 +22,26 @@ export const deviceKubelet: readonly Mutation[] = [
     undo: true,
   },
   {
-    id: 'kubelet-resend',
+    id: 'kubelet-second',
     file: 'device-plugin/kubelet/pool.ts',
-    mistake: 'A kubelet that takes the end of another stream for ours is not told again.',
-    old: 'setTimeout(() => this.#streams.resend(), this.#timings.resend)',
-    now: 'setTimeout(() => this.#streams.count, this.#timings.resend)',
-    test: ['kubelet/instances.test.ts', 'has the devices of the second process when the first leaves'],
+    mistake:
+      'A process whose stream ends with that of another one, which has left, waits as for a kubelet that has dropped it.',
+    old: 'if (this.#hasLost) this.#soon()',
+    now: 'if (this.#isRefused) this.#soon()',
+    test: [
+      'kubelet/instances.test.ts',
+      'a process that sees another leave before its own stream ends comes back',
+    ],
+    tier: 'quick',
+  },
+  {
+    id: 'kubelet-admission',
+    file: 'hack/lab/kubelet/admission.ts',
+    mistake:
+      'The simulated kubelet gives a container new devices although one for initialisation has had some.',
+    old: 'const again = reusable.slice(0, count)',
+    now: 'const again = reusable.slice(0, 0)',
+    test: ['kubelet/contract.test.ts', 'a container for initialisation hands its devices on'],
     tier: 'quick',
   },
   {

@@ -14,7 +14,7 @@ import { KubeletSimulator } from '../../hack/lab/kubelet/simulator.ts'
 /** Times for tests, in milliseconds: long enough for a busy machine where a test waits for a second attempt to be left out. */
 export const quick: Partial<Timings> = {
   ...{ settle: 5, poll: 60_000, pollMissing: 50, streamWait: 1_000 },
-  ...{ backoffMin: 20, backoffMax: 200, stop: 2_000, resend: 50 },
+  ...{ backoffMin: 20, backoffMax: 200, stop: 2_000 },
 }
 
 /** A line of the front end's log. */

@@ -55,6 +55,14 @@ describe('a file', () => {
     })
   })
 
+  test('whose program nobody has named runs nowhere, with the name of the variable', () => {
+    const has = new Set<Feature>(['namespaces', 'veth'])
+    const file = new Map([['kubelet', '// needs: veth\n// programs: VF_KUBELET']])
+    const placed = (env: Record<string, string>) => placeFiles(file, has, () => undefined, env)
+    expect(placed({}).nowhere).toEqual(new Map([['kubelet', 'VF_KUBELET names no program']]))
+    expect(placed({ VF_KUBELET: '/opt/kubelet' }).native).toEqual(['kubelet'])
+  })
+
   test('goes to the virtual machine, with what is missing', () => {
     expect(placeFiles(files, new Set<Feature>(['namespaces', 'veth']), () => undefined)).toEqual({
       native: ['plain', 'node'],

@@ -16,7 +16,7 @@ export interface Placement {
   readonly lab: ReadonlyMap<string, readonly Feature[]>
   /**
    * Files that can't run, each with the reason: those about nodes of namespaces themselves, on a kernel that gives none, because no virtual
-   * machine can prove their claims; and those whose packages can't be had.
+   * machine can prove their claims; those whose packages can't be had; and those whose program nobody has named.
    */
   readonly nowhere: ReadonlyMap<string, string>
 }
@@ -25,21 +25,25 @@ export interface Placement {
 export function place(env: Readonly<Record<string, string | undefined>>): Placement {
   const has = env.VF_NATIVE === '0' ? new Set<Feature>() : machineFeatures()
   const files = new Map(nativeFiles().map((file) => [file, readFileSync(join(top, file), 'utf8')]))
-  return placeFiles(files, has, lackOf)
+  return placeFiles(files, has, lackOf, env)
 }
 
-/** The place of files, by path and text, when a kernel has these features. `lack` tells why a package can't be had. */
+/** The place of files, by path and text, when a kernel has these features. `lack` tells why a package can't be had; `env` names programs. */
 export function placeFiles(
   files: ReadonlyMap<string, string>,
   has: ReadonlySet<Feature>,
   lack: (name: string) => string | undefined,
+  env: Readonly<Record<string, string | undefined>> = {},
 ): Placement {
   const native: string[] = []
   const lab = new Map<string, Feature[]>()
   const nowhere = new Map<string, string>()
   for (const [file, text] of files) {
     const needs = needsOf(text, file)
-    const missing = packagesOf(text).flatMap((name) => lack(name) ?? [])
+    const missing = [
+      ...programsOf(text).flatMap((name) => (env[name] ? [] : [`${name} names no program`])),
+      ...packagesOf(text).flatMap((name) => lack(name) ?? []),
+    ]
     if (missing.length > 0) {
       nowhere.set(file, missing.join('; '))
       continue
@@ -73,6 +77,11 @@ export function needsOf(text: string, file: string): Feature[] {
     if (feature === undefined) throw new Error(`${file} needs ${word}: must be one of ${FEATURES.join(', ')}`)
     return feature
   })
+}
+
+/** The environment variables of a file's line `// programs: VF_KUBELET`: each names a program that the user brings. */
+function programsOf(text: string): string[] {
+  return /^\/\/ programs: (.+)$/m.exec(text)?.[1]?.split(', ') ?? []
 }
 
 /** The Debian packages that a file uses without installing them, by its line `// packages: containerd, runc`; none without such a line. */

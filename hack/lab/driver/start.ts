@@ -8,6 +8,7 @@ const programs: Readonly<Record<string, () => Promise<unknown>>> = {
   rate: () => import('./rate-guest.ts'),
   watch: () => import('./watch-guest.ts'),
   kubelet: () => import('../kubelet/guest.ts'),
+  recorder: () => import('../kubelet/recorder-guest.ts'),
   'front-end': () => import('./front-end-guest.ts'),
   calls: () => import('./calls-guest.ts'),
   place: () => import('./place-guest.ts'),

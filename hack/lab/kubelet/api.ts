@@ -63,12 +63,21 @@ export interface KubeletOptions {
   /** False: a kubelet without a plugin watcher, which makes no plugins_registry. Default true. */
   readonly watcher?: boolean
   /**
-   * Second socket for a resource that has a live one: `refused` (the newest kubelets but one), `replace` (old ones: the end of the
-   * first stream makes all devices unhealthy) or `by-path` (the newest: streams are told apart). Default `refused`.
+   * Second socket for a resource that has a live one: `replace` (1.25 to 1.36, as their source and real ones have it: the second takes over, and
+   * the end of the first stream closes the second's connection), `refused` or `by-path` (streams are told apart; both only in sources of no
+   * release that was seen). Default `replace`.
    */
   readonly second?: 'refused' | 'replace' | 'by-path'
   /** `:authority` of the calls; default `localhost`, as kubelet has since 1.26. */
   readonly authority?: string
+}
+
+/** A container and the devices of resources that it wants, by their names. */
+export interface ContainerWish {
+  readonly name: string
+  readonly wants: Readonly<Record<string, number>>
+  /** Runs to its end before the others start: their devices are the same. */
+  readonly isInit?: boolean
 }
 
 /** A kubelet. Every call fails with a SimulatorError, or with the gRPC error of the plugin (`CODE: text`). */
@@ -85,6 +94,8 @@ export interface Kubelet {
   wait(resource: string, wanted: Wanted, timeoutMs?: number): Promise<DeviceSet>
   /** Gives `count` devices to a container of a pod as kubelet does: chooses, asks for the preference, calls Allocate, notes it. */
   allocate(pod: Pod, container: string, resource: string, count: number): Promise<Allocation>
+  /** Starts a pod: devices for all containers, those for initialisation first, then PreStartContainer for each as it starts. */
+  run(pod: Pod, containers: readonly ContainerWish[]): Promise<void>
   /** Calls Allocate for these devices, whatever the device manager knows. */
   allocateIds(resource: string, ids: readonly string[]): Promise<ContainerResponse>
   /** The plugin's answer to GetPreferredAllocation. */

@@ -1,5 +1,5 @@
 // The books of kubelet's device manager: the devices of each resource, the pods that have them, and the checkpoint.
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type DeviceSet, type KnownDevice, type Pod, SimulatorError } from './api.ts'
 import {
@@ -16,12 +16,28 @@ export interface Entry {
   readonly resource: string
   readonly ids: readonly string[]
   readonly response: ContainerResponse
+  /** The container only prepares the others, which have its devices. podresources does not show it. */
+  readonly isInit: boolean
 }
 
 interface Resource {
   devices: ReadonlyMap<string, KnownDevice>
   messages: number
   connected: boolean
+}
+
+interface Checkpoint {
+  readonly Data: {
+    readonly PodDeviceEntries:
+      | readonly {
+          readonly PodUID: string
+          readonly ContainerName: string
+          readonly ResourceName: string
+          readonly DeviceIDs: Readonly<Record<string, readonly string[]>>
+          readonly AllocResp: string
+        }[]
+      | null
+  }
 }
 
 /** Key of devices without a NUMA node in the checkpoint. */
@@ -58,10 +74,10 @@ export class DeviceBooks {
     this.#resource(name).connected = true
   }
 
-  /** The end of a stream: nothing is healthy any more. `connected`: another stream is open. */
-  disconnected(name: string, connected: boolean): void {
+  /** The end of a stream: nothing is healthy any more. */
+  disconnected(name: string): void {
     const known = this.#resource(name)
-    known.connected = connected
+    known.connected = false
     known.devices = new Map([...known.devices].map(([id, one]) => [id, { ...one, healthy: false }]))
   }
 
@@ -78,15 +94,29 @@ export class DeviceBooks {
     )
   }
 
-  /** Ids of healthy devices that no pod has, in order. @throws SimulatorError when they are too few */
+  /** Ids of healthy devices that no pod has, in order. @throws SimulatorError in kubelet's words when there are too few */
   available(name: string, count: number): readonly string[] {
+    const healthy = this.set(name)?.devices.filter((one) => one.healthy)
+    if (healthy === undefined) throw new SimulatorError(`cannot allocate unregistered device ${name}`)
+    if (healthy.length === 0)
+      throw new SimulatorError(`no healthy devices present; cannot allocate unhealthy devices ${name}`)
     const taken = new Set(this.#entries.filter(({ resource }) => resource === name).flatMap(({ ids }) => ids))
-    const free = (this.set(name)?.devices ?? []).filter(({ id, healthy }) => healthy && !taken.has(id))
+    const free = healthy.filter(({ id }) => !taken.has(id))
     if (free.length < count)
       throw new SimulatorError(
-        `requested number of devices unavailable for ${name}: requested ${count}, available ${free.length}`,
+        `requested number of devices unavailable for ${name}. Requested: ${count}, Available: ${free.length}`,
       )
     return free.map(({ id }) => id)
+  }
+
+  /** Healthy devices of all resources: the answer of podresources GetAllocatableResources. */
+  allocatable(): object {
+    const devices = this.names.flatMap((name) =>
+      (this.set(name)?.devices ?? [])
+        .filter(({ healthy }) => healthy)
+        .map(({ id, numa }) => ({ resource_name: name, device_ids: [id], ...topologyOf(numa) })),
+    )
+    return { devices }
   }
 
   add(entry: Entry): void {
@@ -99,28 +129,15 @@ export class DeviceBooks {
     this.#write()
   }
 
-  /** A restart: entries come from the checkpoint, devices only by a new stream. Names of pods are kept, as the API server keeps them. */
+  /** A restart: entries come from the checkpoint, devices only by a new stream. What the API server knows of pods is kept. */
   reload(): void {
-    const pods = new Map(this.#entries.map(({ pod }) => [pod.uid, pod]))
-    for (const known of this.#resources.values())
-      Object.assign(known, { devices: new Map(), connected: false })
+    const known = new Map(this.#entries.map((one) => [`${one.pod.uid} ${one.container}`, one]))
+    for (const one of this.#resources.values()) Object.assign(one, { devices: new Map(), connected: false })
     this.#entries = []
-    if (!existsSync(this.#checkpoint)) return
-    const { Data } = JSON.parse(readFileSync(this.#checkpoint, 'utf8')) as {
-      Data: {
-        PodDeviceEntries:
-          | readonly {
-              PodUID: string
-              ContainerName: string
-              ResourceName: string
-              DeviceIDs: Record<string, readonly string[]>
-              AllocResp: string
-            }[]
-          | null
-      }
-    }
+    const { Data } = this.#read()
     this.#entries = (Data.PodDeviceEntries ?? []).map((one) => ({
-      pod: pods.get(one.PodUID) ?? { uid: one.PodUID, namespace: 'default', name: one.PodUID },
+      ...{ pod: { uid: one.PodUID, namespace: 'default', name: one.PodUID }, isInit: false },
+      ...pick(known.get(`${one.PodUID} ${one.ContainerName}`)),
       container: one.ContainerName,
       resource: one.ResourceName,
       ids: Object.values(one.DeviceIDs).flat(),
@@ -131,7 +148,8 @@ export class DeviceBooks {
   /** The answer of podresources List: an entry for each device, as kubelet has it. */
   list(): object {
     const pods = new Map<string, Entry[]>()
-    for (const entry of this.#entries) pods.set(entry.pod.uid, [...(pods.get(entry.pod.uid) ?? []), entry])
+    for (const entry of this.#entries.filter(({ isInit }) => !isInit))
+      pods.set(entry.pod.uid, [...(pods.get(entry.pod.uid) ?? []), entry])
     const pod_resources = [...pods.values()].map((entries) => ({
       name: entries[0]?.pod.name,
       namespace: entries[0]?.pod.namespace,
@@ -149,6 +167,15 @@ export class DeviceBooks {
       })),
     }))
     return { pod_resources }
+  }
+
+  /** A checkpoint that can't be read is one without entries, for kubelet too. */
+  #read(): Checkpoint {
+    try {
+      return JSON.parse(readFileSync(this.#checkpoint, 'utf8')) as Checkpoint
+    } catch {
+      return { Data: { PodDeviceEntries: null } }
+    }
   }
 
   #resource(name: string): Resource {
@@ -189,6 +216,11 @@ export class DeviceBooks {
     }
     return nodes
   }
+}
+
+/** The part of an entry that the pod's own object has. */
+function pick(entry: Entry | undefined): Partial<Entry> {
+  return entry === undefined ? {} : { pod: entry.pod, isInit: entry.isInit }
 }
 
 function knownAs({ ID, health, topology }: WireDevice): KnownDevice {

@@ -1,5 +1,5 @@
 // One connection of the kubelet simulator to a device plugin: dialled as kubelet dials, over a unix socket.
-import { Client, type ClientReadableStream, credentials, type ServiceError } from '@grpc/grpc-js'
+import { Client, type ClientReadableStream, credentials, type ServiceError, status } from '@grpc/grpc-js'
 import { SimulatorError } from './api.ts'
 import { type ContainerResponse, call, type PluginInfo, type WireDevice } from './wire.ts'
 
@@ -43,7 +43,7 @@ export class PluginConnection {
       if (error === undefined) return new PluginConnection(socket, client)
       client.close()
       if (Date.now() >= end || !isWanted())
-        throw new SimulatorError(`cannot dial ${socket}: ${error.message}`)
+        throw new SimulatorError(`failed to dial device plugin: ${socket}: ${error.message}`)
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
     }
   }
@@ -133,7 +133,7 @@ export class PluginConnection {
         request,
         { deadline: Date.now() + budget },
         (error: ServiceError | null, answer?: object) =>
-          error === null ? resolve(answer ?? {}) : reject(new SimulatorError(error.message)),
+          error === null ? resolve(answer ?? {}) : reject(new SimulatorError(inGo(error))),
       ),
     )
   }
@@ -141,4 +141,12 @@ export class PluginConnection {
 
 function ready(client: Client, deadline: number): Promise<Error | undefined> {
   return new Promise((resolve) => client.waitForReady(deadline, (error) => resolve(error ?? undefined)))
+}
+
+/** An error of gRPC as its library for Go, and so kubelet, writes it. */
+function inGo({ code, details }: ServiceError): string {
+  const name = (status[code] ?? '')
+    .toLowerCase()
+    .replace(/(^|_)([a-z])/g, (_, _line, letter: string) => letter.toUpperCase())
+  return `rpc error: code = ${name} desc = ${details}`
 }

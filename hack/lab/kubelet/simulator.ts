@@ -2,8 +2,10 @@
 // protocols, not from our plugin. In: a folder for /var/lib/kubelet. Works under Node and, compiled, under Bun. Imports this folder.
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { Admission, type LivePlugin } from './admission.ts'
 import type {
   Allocation,
+  ContainerWish,
   DeviceSet,
   Kubelet,
   KubeletOptions,
@@ -14,8 +16,10 @@ import type {
 } from './api.ts'
 import { SimulatorError } from './api.ts'
 import { DeviceBooks } from './devices.ts'
+import { invalidName, isExtendedResource, wordsAgainst } from './names.ts'
 import { PluginConnection } from './plugin.ts'
 import { removeSocketsIn, SocketServer } from './server.ts'
+import { isAsWanted } from './wanted.ts'
 import { SocketWatcher } from './watcher.ts'
 import type { ContainerResponse } from './wire.ts'
 
@@ -24,21 +28,16 @@ const RETRY_MS = 500
 const RETRIES = 20
 const WAIT_MS = 60_000
 
-/** A live plugin of one resource. */
-interface Client {
-  readonly connection: PluginConnection
-  readonly options: { preStart: boolean; preferred: boolean }
-}
-
 /** The simulator. One object lives through restarts. */
 export class KubeletSimulator implements Kubelet {
   readonly #options: KubeletOptions
   readonly #books: DeviceBooks
+  readonly #admission: Admission
   readonly #registry: SocketWatcher | undefined
-  readonly #clients = new Map<string, Client>()
+  readonly #clients = new Map<string, LivePlugin>()
   /** Names of plugins that the watcher has, by socket. */
   readonly #plugins = new Map<string, string>()
-  readonly #lastOptions = new Map<string, Client['options']>()
+  readonly #lastOptions = new Map<string, LivePlugin['options']>()
   readonly #attempts: RegistrationAttempt[] = []
   readonly #waiting = new Set<() => void>()
   #servers: readonly SocketServer[] = []
@@ -52,6 +51,7 @@ export class KubeletSimulator implements Kubelet {
   constructor(options: KubeletOptions) {
     this.#options = options
     this.#books = new DeviceBooks(this.#path('device-plugins', 'kubelet_internal_checkpoint'))
+    this.#admission = new Admission(this.#books, (resource) => this.#client(resource))
     if (options.watcher === false) return
     this.#registry = new SocketWatcher(this.#path('plugins_registry'), {
       created: (path) => this.#later(() => this.#appeared(path, RETRIES)),
@@ -71,6 +71,7 @@ export class KubeletSimulator implements Kubelet {
       }),
       await SocketServer.open(this.#path('pod-resources', 'kubelet.sock'), 'v1.PodResourcesLister', {
         List: async () => this.#books.list(),
+        GetAllocatableResources: async () => this.#books.allocatable(),
       }),
     ]
     this.#registry?.start()
@@ -123,19 +124,13 @@ export class KubeletSimulator implements Kubelet {
   }
 
   async allocate(pod: Pod, container: string, resource: string, count: number): Promise<Allocation> {
-    const known = this.#books.entry(pod.uid, container, resource)
-    if (known !== undefined) return { ids: known.ids, response: known.response, replayed: true }
-    const available = this.#books.available(resource, count)
-    const { connection, options } = this.#client(resource)
-    const wish =
-      options.preferred && available.length > 0 ? await connection.prefer(available, [], count) : []
-    // The plugin may wish for anything; what is not free is left out, and what lacks is taken from the rest.
-    const wished = wish.filter((id) => available.includes(id))
-    const ids = [...new Set([...wished, ...available])].slice(0, count)
-    const response = await connection.allocate(ids)
-    if (options.preStart) await connection.preStart(ids)
-    this.#books.add({ pod, container, resource, ids, response })
-    return { ids, response, replayed: false }
+    const allocation = await this.#admission.give(pod, container, resource, count)
+    if (!allocation.replayed) await this.#admission.starting(allocation.ids, resource)
+    return allocation
+  }
+
+  run(pod: Pod, containers: readonly ContainerWish[]): Promise<void> {
+    return this.#admission.run(pod, containers)
   }
 
   allocateIds(resource: string, ids: readonly string[]): Promise<ContainerResponse> {
@@ -155,7 +150,7 @@ export class KubeletSimulator implements Kubelet {
     return this.#client(resource).connection.preStart(ids)
   }
 
-  async options(resource: string): Promise<Client['options'] | null> {
+  async options(resource: string): Promise<LivePlugin['options'] | null> {
     return this.#lastOptions.get(resource) ?? null
   }
 
@@ -216,16 +211,18 @@ export class KubeletSimulator implements Kubelet {
       registrar = await this.#dial(path)
       const info = await registrar.info()
       name = info.name
-      if (info.type !== 'DevicePlugin') throw new SimulatorError(`no handler for plugin type ${info.type}`)
-      if (!info.supported_versions.includes('v1beta1')) throw new SimulatorError('v1beta1 is not supported')
-      checkName(name)
+      const words = wordsAgainst(info, path)
+      if (words !== undefined) {
+        await registrar.notify(words)
+        throw new SimulatorError(words)
+      }
       this.#plugins.set(path, name)
       const error = await this.#connect(name, info.endpoint || path).then(
         () => undefined,
         (reason: Error) => reason.message,
       )
       this.#note({ way: 'watcher', resource: name, socket: path, ...(error === undefined ? {} : { error }) })
-      await registrar.notify(error)
+      await registrar.notify(error && `RegisterPlugin error -- plugin registration failed with err: ${error}`)
     } catch (error) {
       this.#note({ way: 'watcher', resource: name, socket: path, error: String(error) })
       if (!this.#plugins.has(path) && retries > 0)
@@ -258,8 +255,11 @@ export class KubeletSimulator implements Kubelet {
   async #register({ version, endpoint, resource_name }: RegisterRequest): Promise<object> {
     const socket = this.#path('device-plugins', endpoint)
     try {
-      if (version !== 'v1beta1') throw new SimulatorError(`version ${version} is not supported`)
-      checkName(resource_name)
+      if (version !== 'v1beta1')
+        throw new SimulatorError(
+          `requested API version "${version}" is not supported by kubelet. Supported version is ["v1beta1"]`,
+        )
+      if (!isExtendedResource(resource_name)) throw new SimulatorError(invalidName(resource_name))
       await this.#connect(resource_name, socket)
     } catch (error) {
       this.#note({ way: 'legacy', resource: resource_name, socket, error: String(error) })
@@ -279,8 +279,9 @@ export class KubeletSimulator implements Kubelet {
       return
     }
     const present = this.#clients.get(resource)
-    if (present?.connection.socket === socket) return
-    if (present !== undefined && (this.#options.second ?? 'refused') === 'refused')
+    const second = this.#options.second ?? 'replace'
+    if (present?.connection.socket === socket && second !== 'replace') return
+    if (present !== undefined && second === 'refused')
       throw new SimulatorError(
         `the device plugin ${resource} already registered with a different socket path`,
       )
@@ -309,9 +310,9 @@ export class KubeletSimulator implements Kubelet {
     const isCurrent = this.#clients.get(resource)?.connection === connection
     connection.close()
     if (isCurrent) this.#clients.delete(resource)
-    // Old kubelets know a resource by its name alone: the end of any stream is the end of all its devices.
-    if (isCurrent || this.#options.second === 'replace')
-      this.#books.disconnected(resource, this.#clients.has(resource))
+    // Such kubelets know a resource by its name alone, and end what has the name when any stream of it ends.
+    else if ((this.#options.second ?? 'replace') === 'replace') this.#disconnect(resource)
+    if (isCurrent) this.#books.disconnected(resource)
     this.#changed()
   }
 
@@ -320,7 +321,7 @@ export class KubeletSimulator implements Kubelet {
     if (client !== undefined) this.#ended(resource, client.connection)
   }
 
-  #client(resource: string): Client {
+  #client(resource: string): LivePlugin {
     const client = this.#clients.get(resource)
     if (client === undefined) throw new SimulatorError(`no plugin is connected for ${resource}`)
     return client
@@ -340,28 +341,4 @@ interface RegisterRequest {
   readonly version: string
   readonly endpoint: string
   readonly resource_name: string
-}
-
-/** An extended resource: a domain that is not Kubernetes' own, and a name of at most 63 characters. */
-function checkName(resource: string): void {
-  const [, domain = '', name = ''] = /^([^/]+)\/([^/]+)$/.exec(resource) ?? []
-  const isValid =
-    /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(domain) &&
-    !/(^|\.)kubernetes\.io$/.test(domain) &&
-    /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/.test(name)
-  if (!isValid) throw new SimulatorError(`the ResourceName "${resource}" is invalid`)
-}
-
-function isAsWanted({ devices, connected, messages }: DeviceSet, wanted: Wanted): boolean {
-  const fits = (ids: readonly string[], want: readonly string[] | number | undefined) => {
-    if (want === undefined) return true
-    return typeof want === 'number' ? ids.length === want : String(ids) === String([...want].sort())
-  }
-  const idsOf = (healthy: boolean) => devices.filter((one) => one.healthy === healthy).map(({ id }) => id)
-  return (
-    fits(idsOf(true), wanted.healthy) &&
-    fits(idsOf(false), wanted.unhealthy) &&
-    (wanted.connected ?? connected) === connected &&
-    messages >= (wanted.messages ?? 0)
-  )
 }

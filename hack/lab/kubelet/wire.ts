@@ -78,6 +78,8 @@ const messages: Readonly<Record<string, Readonly<Record<string, readonly Row[]>>
   v1: {
     ListPodResourcesRequest: [],
     ListPodResourcesResponse: [[1, 'pod_resources', 'PodResources[]']],
+    AllocatableResourcesRequest: [],
+    AllocatableResourcesResponse: [[1, 'devices', 'ContainerDevices[]']],
     PodResources: [
       [1, 'name', 'string'],
       [2, 'namespace', 'string'],
@@ -115,7 +117,10 @@ const services: Readonly<Record<string, Readonly<Record<string, readonly Call[]>
     ],
   },
   v1: {
-    PodResourcesLister: [['List', 'ListPodResourcesRequest', 'ListPodResourcesResponse']],
+    PodResourcesLister: [
+      ['List', 'ListPodResourcesRequest', 'ListPodResourcesResponse'],
+      ['GetAllocatableResources', 'AllocatableResourcesRequest', 'AllocatableResourcesResponse'],
+    ],
   },
 }
 

@@ -71,7 +71,7 @@ describe('Allocate', () => {
       },
     })
     await expect(kubelet.allocate(pod('1'), 'main', 'x.org/a', 1)).rejects.toThrow(
-      /^9 FAILED_PRECONDITION: Device d is in use by the host: it has the default route$/,
+      /^rpc error: code = FailedPrecondition desc = Device d is in use by the host: it has the default route$/,
     )
     expect((await kubelet.devices('x.org/a'))?.connected).toBe(true)
   })
@@ -83,7 +83,7 @@ describe('Allocate', () => {
       },
     })
     await expect(kubelet.allocateIds('x.org/a', ['a'])).rejects.toThrow(
-      /^13 INTERNAL: no such thing x{900,}$/,
+      /^rpc error: code = Internal desc = no such thing x{900,}$/,
     )
     expect(log.filter(({ level }) => level === 'error')).toHaveLength(1)
   })

@@ -3,7 +3,7 @@
 import { existsSync, linkSync, renameSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
-import { type KubeletBed, kubeletBed, offer, until } from '../../support/kubelet-bed.ts'
+import { type KubeletBed, kubeletBed, offer, quick, until } from '../../support/kubelet-bed.ts'
 
 let bed: KubeletBed
 afterEach(() => bed.close())
@@ -38,6 +38,46 @@ describe.each([
     await until(() => next.status()[0]?.streams === 1, 'the second process has the stream')
     expect(next.status()[0]?.standby).toBe(false)
   })
+})
+
+/** No timer of the second process leads it back. */
+const patient = { ...quick, streamWait: 600_000, backoffMin: 600_000, backoffMax: 600_000 }
+
+describe.each([['plugins_registry', true] as const, ['device-plugins', false] as const])(
+  'in %s',
+  (_, watcher) => {
+    test('the second process comes back by the leaving of the first, which ends its stream too', async () => {
+      bed = kubeletBed({ watcher })
+      const { kubelet } = bed
+      await kubelet.start()
+      const old = bed.open({ instance: 'old' })
+      old.offer([offer('x.org/a', 'one')])
+      await kubelet.wait('x.org/a', { healthy: ['one'] })
+      const next = bed.open({ instance: 'next', timings: patient })
+      next.offer([offer('x.org/a', 'one', 'two')])
+      await kubelet.wait('x.org/a', { healthy: 2 })
+      await old.stop()
+      await kubelet.wait('x.org/a', { healthy: 2, messages: 3, connected: true })
+      await until(() => next.status()[0]?.streams === 1, 'the second process has a stream again')
+    })
+  },
+)
+
+test('a process that sees another leave before its own stream ends comes back as soon', async () => {
+  bed = kubeletBed({ watcher: false })
+  const { kubelet, path } = bed
+  await kubelet.start()
+  const other = createServer()
+  await new Promise<void>((resolve) => other.listen(path('device-plugins', 'x.org_a~old.sock'), resolve))
+  const next = bed.open({ instance: 'next', timings: patient })
+  next.offer([offer('x.org/a', 'one')])
+  await kubelet.wait('x.org/a', { healthy: ['one'] })
+  await new Promise((resolve) => other.close(resolve))
+  // The loss of its own socket, which comes back, shows that it has looked at the folder since.
+  await kubelet.removeSockets('device-plugins')
+  await until(() => existsSync(path('device-plugins', 'x.org_a~next.sock')), 'its own socket is there again')
+  await kubelet.dropStreams()
+  await kubelet.wait('x.org/a', { healthy: ['one'], connected: true })
 })
 
 test('without instance names the newest process has the socket; the older one yields and leaves it alone', async () => {

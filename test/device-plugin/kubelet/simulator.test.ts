@@ -28,7 +28,9 @@ test('gives a device to one container at a time, unhealthy ones to none, and tak
   expect((await kubelet.allocate(pod('1'), 'main', 'x.org/a', 1)).ids).toEqual(['b'])
   expect((await kubelet.allocate(pod('1'), 'main', 'x.org/a', 1)).replayed).toBe(true)
   expect((await kubelet.allocate(pod('1'), 'other', 'x.org/a', 1)).ids).toEqual(['a'])
-  await expect(kubelet.allocate(pod('2'), 'main', 'x.org/a', 1)).rejects.toThrow('requested 1, available 0')
+  await expect(kubelet.allocate(pod('2'), 'main', 'x.org/a', 1)).rejects.toThrow(
+    'requested number of devices unavailable for x.org/a. Requested: 1, Available: 0',
+  )
   await kubelet.endPod('1')
   expect((await kubelet.allocate(pod('2'), 'main', 'x.org/a', 2)).ids).toEqual(['b', 'a'])
 })

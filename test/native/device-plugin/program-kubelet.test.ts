@@ -161,7 +161,7 @@ describe('refusals of Allocate', () => {
   test('name the device and the reason in one sentence', async () => {
     const [first = '', second = '', third = '', fourth = ''] = vfs
     const words = (id: string, reason: string) =>
-      `9 FAILED_PRECONDITION: Cannot give "${id}" to a container: ${reason}`
+      `rpc error: code = FailedPrecondition desc = Cannot give "${id}" to a container: ${reason}`
     expect(await refusal('0000:ff:00.0')).toBe(
       words('0000:ff:00.0', '"intel.com/net" does not have it any more'),
     )

@@ -14,18 +14,12 @@ import {
   gateReached,
   openGate,
 } from '../../../hack/lab/containerd/gate.ts'
+import { leftovers } from '../../../hack/lab/containerd/leftovers.ts'
 import { bridge, hostLocal, network, offload } from '../../../hack/lab/containerd/networks.ts'
 import { endPod, knownPods, type PodWish, runPod, runSandbox } from '../../../hack/lab/containerd/pods.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import {
-  beginWay,
-  expectAnswers,
-  expectClosed,
-  leftovers,
-  runtimeBed,
-  WAYS,
-} from '../../support/runtime/bed.ts'
+import { beginWay, expectAnswers, expectClosed, runtimeBed, WAYS } from '../../support/runtime/bed.ts'
 
 const networks = {
   bridge: network('bridge', bridge('cni0', hostLocal(1)), { type: 'before' }, offload, { type: 'behind' }),

@@ -14,12 +14,13 @@ import {
   vethWire,
 } from '../../../hack/lab/bed/topology.ts'
 import { ask, serve } from '../../../hack/lab/bed/traffic.ts'
+import { leftovers } from '../../../hack/lab/containerd/leftovers.ts'
 import { bridge, hostLocal } from '../../../hack/lab/containerd/networks.ts'
 import type { ExecResult, Lab } from '../../../hack/lab/lab.ts'
 import { CACHE, type Libcni, type LibcniAttachment, libcni } from '../../../hack/lab/libcni/libcni.ts'
 import { unpackedPackage } from '../../../hack/lab/packages.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { DEVICES, leftovers } from '../../support/runtime/bed.ts'
+import { DEVICES } from '../../support/runtime/bed.ts'
 
 const offload = { type: 'vf-offload', capabilities: { portMappings: true } }
 const lists = {

@@ -15,6 +15,7 @@ import {
 import type { ConfigList, PluginConfig } from '../../../hack/lab/cni-runtime.ts'
 import { type Containerd, goPlugins, startContainerd } from '../../../hack/lab/containerd/containerd.ts'
 import { GATE } from '../../../hack/lab/containerd/gate.ts'
+import { leftovers } from '../../../hack/lab/containerd/leftovers.ts'
 import { bridge, hostLocal, network, offload } from '../../../hack/lab/containerd/networks.ts'
 import type { RunningPod } from '../../../hack/lab/containerd/pods.ts'
 import type { Lab, LabProcess } from '../../../hack/lab/lab.ts'
@@ -87,19 +88,6 @@ export async function expectClosed(lab: Lab, port: number): Promise<void> {
   ])
   // CURLE_COULDNT_CONNECT
   expect(code).toBe(7)
-}
-
-/** Things of pods that are still on the node: namespaces, addresses, records, results, interfaces, mapped ports, limits. */
-export async function leftovers(lab: Lab): Promise<string[]> {
-  const out = await lab.must(`
-    ls /run/netns | sed -n 's/^cni-/namespace &/p'
-    find /var/lib/cni/networks -type f -name '[0-9]*' | sed 's/^/address /'
-    find /var/lib/cni/vf-flower -type f ! -path '*/lock/*' | sed 's/^/record /'
-    find /var/lib/cni/results -type f | sed 's/^/result /'
-    ip -br link | sed -n -E 's/^(veth|vfr)/interface &/p'
-    nft list ruleset | grep -E '(dport|[tu][cd]p) .*:' | sed 's/^/rule /'
-    tc qdisc show | grep -E 'tbf|clsact' | sed 's/^/qdisc /'`)
-  return out.split('\n').filter(Boolean)
 }
 
 /** Nothing of pods is left, and devices are on the host again under their names. */

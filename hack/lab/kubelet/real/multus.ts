@@ -1,0 +1,75 @@
+// Multus ("thin"), whose program the user brings, in front of the network of pods, and networks that pods ask for. In: a kubeconfig. Out:
+// configs and objects of the API.
+import type { ConfigList, PluginConfig } from '../../cni-runtime.ts'
+import { BIN_DIR, offload } from '../../containerd/networks.ts'
+import type { ApiObject, Cluster } from './cluster.ts'
+import { RESOURCE } from './node-plugin.ts'
+
+/** Path of the plugin in the node. */
+export const BIN = `${BIN_DIR}/multus`
+/** The network that a pod asks for, beside that of all pods. */
+export const NETWORK = 'vf'
+/** The end of a veth that stands for a VF on a node without a card; the other end has the gateway. */
+export const NIC = {
+  name: 'nic0',
+  gateway: '10.88.2.1',
+  make: 'ip link add nic0 type veth peer name far-nic0 && ip address add 10.88.2.1/24 dev far-nic0 && ip link set far-nic0 up',
+} as const
+const GROUP = 'k8s.cni.cncf.io'
+
+/** The list for the runtime: Multus with `pods` as the network of all pods. */
+export function multusNetwork(pods: ConfigList, kubeconfig: string): ConfigList {
+  const multus: PluginConfig = {
+    ...{ type: 'multus', kubeconfig, binDir: BIN_DIR, logLevel: 'error', logToStderr: true },
+    ...{ capabilities: { portMappings: true, bandwidth: true }, delegates: [pods] },
+  }
+  return { cniVersion: pods.cniVersion, name: 'multus', plugins: [multus] }
+}
+
+/** Makes the kind NetworkAttachmentDefinition, and {@link NETWORK}: of VFs of the resource, or of {@link NIC}. */
+export async function makeNetwork(cluster: Cluster, hasVfs: boolean): Promise<void> {
+  await cluster.api('POST', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', KIND)
+  const path = `/apis/${GROUP}/v1/namespaces/default/network-attachment-definitions`
+  const ipam = {
+    type: 'host-local',
+    ranges: [
+      [{ subnet: hasVfs ? '10.1.0.0/24' : '10.88.2.0/24', rangeStart: hasVfs ? '10.1.0.50' : '10.88.2.50' }],
+    ],
+  }
+  const attach: PluginConfig = { type: 'vf-attach', ...(hasVfs ? {} : { device: NIC.name }), ipam }
+  const config: ConfigList = { cniVersion: '1.0.0', name: NETWORK, plugins: [attach, offload] }
+  const annotations = hasVfs ? { [`${'k8s.v1.cni.cncf.io'}/resourceName`]: RESOURCE } : {}
+  const body = {
+    ...{ apiVersion: `${GROUP}/v1`, kind: 'NetworkAttachmentDefinition' },
+    ...{ metadata: { name: NETWORK, annotations }, spec: { config: JSON.stringify(config) } },
+  }
+  // The server answers 404 until it serves the new kind.
+  const end = Date.now() + 60_000
+  for (;;) {
+    try {
+      await cluster.api('POST', path, body)
+      return
+    } catch (error) {
+      if (Date.now() > end) throw error
+      await new Promise((resolve) => setTimeout(resolve, 200))
+    }
+  }
+}
+
+const KIND: ApiObject = {
+  ...{ apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' },
+  metadata: { name: `network-attachment-definitions.${GROUP}` },
+  spec: {
+    ...{ group: GROUP, scope: 'Namespaced' },
+    names: {
+      ...{ plural: 'network-attachment-definitions', singular: 'network-attachment-definition' },
+      kind: 'NetworkAttachmentDefinition',
+    },
+    versions: [
+      {
+        ...{ name: 'v1', served: true, storage: true },
+        schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+      },
+    ],
+  },
+}

@@ -1,0 +1,166 @@
+// A pod from end to end with a real kubelet: the device plugin registers, a pod asks for its resource, our plugins give the pod its network, and
+// the wire reaches its host port; then restarts and an upgrade of the device plugin, and the end of it all. Each step fails unless it came as
+// it must. In: a stage. Out: lines for people, by `say`.
+import { CLIENT_A, HOST } from '../../bed/topology.ts'
+import { IMAGE } from '../../containerd/containerd.ts'
+import { leftovers } from '../../containerd/leftovers.ts'
+import { SimulatorError } from '../api.ts'
+import type { StaticPod } from './kubelet.ts'
+import { makeNetwork, NETWORK, NIC } from './multus.ts'
+import { RESOURCE, untilKubeletHas, VARIABLE } from './node-plugin.ts'
+import { type PodSide, podsByFiles, podsByServer } from './pods.ts'
+import type { Stage } from './stage.ts'
+
+/** A line for people. */
+export type Say = (line: string) => void
+
+const PORT = 8080
+const SECOND_PORT = 8081
+
+/** Runs all steps. @throws SimulatorError, or an error of the node, with the reason */
+export async function realRun(stage: Stage, hasMultus: boolean, say: Say): Promise<void> {
+  const { kubelet, cluster, card, runtime } = stage
+  say(`kubelet ${kubelet.version}, ${(await runtime.cri.call('Version')).runtime_version} of containerd`)
+  if (cluster !== undefined) say(`API server: ${cluster.versions.join(', ')}`)
+  const pods = cluster === undefined ? podsByFiles(kubelet) : podsByServer(cluster)
+  const has = (vfs: readonly string[]) => untilKubeletHas(stage.resources, vfs, () => kubelet.log())
+  let plugin = await stage.plugin('--instance', 'one')
+  say(
+    `the device plugin was started; after ${await has(card.vfs)} ms kubelet had ${card.vfs.join(', ')} of ${RESOURCE}`,
+  )
+  if (hasMultus && cluster !== undefined) await prepareMultus(stage, say)
+  const before = await leftovers(stage.lab)
+
+  const device = await firstPod(stage, pods, hasMultus, say)
+  const words = await pods.refused(podOf('greedy', card.vfs.length, {}))
+  say(`a pod that asks for ${card.vfs.length} while one is taken: ${words}`)
+  await pods.remove('greedy')
+
+  await kubelet.stop()
+  await kubelet.start()
+  say(`kubelet was restarted; after ${await has(card.vfs)} ms it had all devices again`)
+  await expectDevice(stage, device)
+  await expectAnswer(stage, PORT, device)
+  say(`the pod still has ${device}, and port ${PORT} leads to it`)
+
+  await stage.stopPlugin(plugin)
+  await has([])
+  plugin = await stage.plugin('--instance', 'one')
+  say(
+    `the device plugin was stopped and started: kubelet had no device, and all again after ${await has(card.vfs)} ms`,
+  )
+
+  const next = await stage.plugin('--instance', 'two')
+  await untilStands(stage, next)
+  await stage.stopPlugin(plugin)
+  say(
+    `an upgrade with surge: ${await has(card.vfs)} ms after the old process had gone kubelet had the devices of the new one`,
+  )
+  await expectDevice(stage, device)
+
+  await pods.remove('web')
+  await expectFree(stage)
+  await expectNothing(stage, before)
+  say('the pod was deleted: its device is free, and nothing of it is left on the node')
+}
+
+async function prepareMultus({ cluster, lab, card }: Stage, say: Say): Promise<void> {
+  if (cluster === undefined) return
+  const hasVfs = card.flags.length === 0
+  if (!hasVfs) await lab.must(NIC.make)
+  await makeNetwork(cluster, hasVfs)
+  say(
+    `Multus has the network "${NETWORK}" of ${hasVfs ? `VFs of ${RESOURCE}` : `${NIC.name}, which stands for a VF`}`,
+  )
+}
+
+/** Starts the pod, asks it from the wire, and returns its device. */
+async function firstPod(stage: Stage, pods: PodSide, hasMultus: boolean, say: Say): Promise<string> {
+  const annotations = hasMultus
+    ? {
+        'k8s.v1.cni.cncf.io/networks': JSON.stringify([
+          { name: NETWORK, portMappings: [{ hostPort: SECOND_PORT, containerPort: 80, protocol: 'tcp' }] },
+        ]),
+      }
+    : {}
+  const begin = Date.now()
+  const { ip = '' } = await pods.run(podOf('web', 1, annotations))
+  say(`a pod that asks for 1 ${RESOURCE} ran after ${Date.now() - begin} ms, with address ${ip}`)
+  const device = await page(stage, `http://${HOST.v4}:${PORT}/device`)
+  if (!stage.card.vfs.includes(device))
+    throw new SimulatorError(`the pod's ${VARIABLE} is "${device}", not one of ${stage.card.vfs.join(', ')}`)
+  await expectDevice(stage, device)
+  say(`its variable ${VARIABLE} is ${device}, and podresources says the same`)
+  await expectAnswer(stage, PORT, device)
+  say(`a client of the wire reached it at ${HOST.v4}:${PORT}, the host port of its spec`)
+  if (!hasMultus) return device
+  await expectAnswer(stage, SECOND_PORT, device)
+  say(`and at ${HOST.v4}:${SECOND_PORT}, the port of its network "${NETWORK}"`)
+  return device
+}
+
+function podOf(name: string, count: number, annotations: Readonly<Record<string, string>>): StaticPod {
+  const serve = `echo "$${VARIABLE}" >/www/device && exec httpd -f -p 80 -h /www`
+  const isWeb = name === 'web'
+  return {
+    metadata: { name, annotations },
+    spec: {
+      ...{ nodeName: 'node', terminationGracePeriodSeconds: 0, automountServiceAccountToken: false },
+      ...{ enableServiceLinks: false, dnsPolicy: 'Default', tolerations: [{ operator: 'Exists' }] },
+      containers: [
+        {
+          ...{ name: 'main', image: IMAGE, imagePullPolicy: 'Never', command: ['sh', '-c', serve] },
+          resources: { limits: { [RESOURCE]: String(count) } },
+          ...(isWeb ? { ports: [{ containerPort: 80, hostPort: PORT }] } : {}),
+          readinessProbe: { exec: { command: ['cat', '/www/device'] }, periodSeconds: 1 },
+        },
+      ],
+    },
+  }
+}
+
+async function page({ lab }: Stage, url: string): Promise<string> {
+  const command = `ip netns exec ${CLIENT_A.namespace} curl -sS --fail -m 20 --retry 20 --retry-connrefused --retry-delay 1 '${url}'`
+  return (await lab.must(command)).trim()
+}
+
+async function expectAnswer(stage: Stage, port: number, device: string): Promise<void> {
+  const answer = await page(stage, `http://${HOST.v4}:${port}/device`)
+  if (answer !== device)
+    throw new SimulatorError(`port ${port} of the node answers "${answer}", not the pod's "${device}"`)
+}
+
+async function expectDevice(stage: Stage, device: string): Promise<void> {
+  const { given } = await stage.resources()
+  const own = given.filter((line) => line.includes(`${RESOURCE}=`))
+  if (own.length !== 1 || !own[0]?.includes(`=${device}`))
+    throw new SimulatorError(`podresources says "${own.join('; ')}", not that the pod has ${device}`)
+}
+
+async function expectFree(stage: Stage): Promise<void> {
+  const { given } = await stage.resources()
+  const own = given.filter((line) => line.includes(`${RESOURCE}=`))
+  if (own.length > 0) throw new SimulatorError(`podresources still says "${own.join('; ')}"`)
+}
+
+/** Nothing is on the node that was not there before the pod. kubelet forgets a pod before the runtime has ended it. */
+async function expectNothing({ lab }: Stage, before: readonly string[]): Promise<void> {
+  const end = Date.now() + 60_000
+  for (;;) {
+    const all = await leftovers(lab)
+    const left = all.filter((line) => !before.includes(line) && !/^qdisc .* dev cni0 /.test(line))
+    if (left.length === 0) return
+    if (Date.now() > end) throw new SimulatorError(`the pod has left: ${left.join('; ')}`)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
+/** Waits until a second process of the device plugin has kubelet's word, be it a stream or a refusal. */
+async function untilStands({ lab }: Stage, plugin: { stderr(): string }): Promise<void> {
+  const end = Date.now() + 60_000
+  while (!/kubelet (watches|does not register)/.test(plugin.stderr())) {
+    if (Date.now() > end)
+      throw new SimulatorError(`kubelet has no word for the second process: ${plugin.stderr()}`)
+    await lab.must('sleep 0.05')
+  }
+}

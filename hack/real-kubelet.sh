@@ -1,0 +1,8 @@
+#!/bin/sh
+# Runs a pod from end to end with a real kubelet that you bring, and prints the steps: device plugin, container runtime, our plugins, traffic.
+#     sh hack/real-kubelet.sh [--lab] [--multus FILE] [--etcd FILE] KUBELET [KUBE-APISERVER]
+# Needs root and a build with tests (npm run build -- --with-tests). Everything runs in namespaces of its own, with --lab in the virtual machine, and ends with the script.
+set -eu
+
+top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
+exec sh "$top/hack/bun.sh" "$top/hack/real-kubelet.ts" "$@"

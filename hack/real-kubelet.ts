@@ -1,0 +1,50 @@
+/**
+ * `sh hack/real-kubelet.sh KUBELET [KUBE-APISERVER]`: a real kubelet runs a pod with a device of our device plugin and the network of our
+ * plugins, and prints each step. Without KUBE-APISERVER kubelet is standalone, with static pods. The programs are the user's; the container
+ * runtime and etcd are the distribution's, unpacked. Exits 2 for a command line that does not say what to run, 1 if a step fails.
+ */
+import { existsSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { say, step } from './demo-print.ts'
+import { DRIVER } from './lab/driver/client.ts'
+import { machineFeatures } from './lab/features.ts'
+import { cardOfFiles, VFS } from './lab/kubelet/real/node-plugin.ts'
+import { type Programs, ProgramsError, programsOf } from './lab/kubelet/real/programs.ts'
+import { realRun } from './lab/kubelet/real/run.ts'
+import { openStage } from './lab/kubelet/real/stage.ts'
+import { bootLab } from './lab/lab.ts'
+import { bootNode } from './lab/node.ts'
+
+try {
+  await run(programsOf(process.argv.slice(2)))
+  console.log('\nThe run succeeded.')
+} catch (error) {
+  if (error instanceof ProgramsError) console.error(error.message)
+  else console.error(`\nThe run failed: ${error instanceof Error ? error.message : String(error)}`)
+  process.exitCode = error instanceof ProgramsError ? 2 : 1
+}
+
+async function run(programs: Programs): Promise<void> {
+  if (process.getuid?.() !== 0)
+    throw new ProgramsError('Cannot make namespaces without root: run it as root.')
+  if (!existsSync(DRIVER))
+    throw new ProgramsError(`Cannot find ${DRIVER}: run "npm run build -- --with-tests" first.`)
+  if (!programs.isLab && !machineFeatures().has('namespaces'))
+    throw new ProgramsError('Cannot make a node of namespaces on this machine: use --lab.')
+  step(programs.isLab ? 'Booting the virtual machine' : 'Making a node of namespaces')
+  const files = programs.isLab ? undefined : cardOfFiles(tmpdir(), VFS)
+  const lab = programs.isLab ? await bootLab() : await bootNode()
+  try {
+    step('Starting the container runtime and kubelet')
+    const stage = await openStage(lab, programs, files)
+    try {
+      step('A pod from end to end')
+      await realRun(stage, programs.multus !== undefined, say)
+    } finally {
+      await stage.end()
+    }
+  } finally {
+    await lab.close()
+    files?.remove()
+  }
+}
