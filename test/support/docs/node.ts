@@ -1,0 +1,40 @@
+// The node of a reader of the documents: Debian's containerd with its config, no network yet, a wire with a client, and the programs that the
+// pages call and the distribution has not. In: a lab. Out: the runtime, and the environment of the reader.
+import { buildTopology, CLIENT_A, HOST, vethWire } from '../../../hack/lab/bed/topology.ts'
+import { type Containerd, startInstalled } from '../../../hack/lab/containerd/containerd.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { top } from '../source-tree.ts'
+
+/** The image that pages start pods of. */
+export const PAGE_IMAGE = 'docker.io/library/busybox:latest'
+
+/** A node. */
+export interface ReadersNode {
+  readonly runtime: Containerd
+  /** For newReader(). */
+  readonly env: Readonly<Record<string, string>>
+  /** The page at the node's port, for a client of the wire. */
+  fromTheWire(port: number): Promise<string>
+}
+
+/** Starts all of it. */
+export async function readersNode(lab: Lab): Promise<ReadersNode> {
+  await buildTopology(lab, await vethWire(lab), 0)
+  const runtime = await startInstalled(lab, [PAGE_IMAGE])
+  const stand = '/run/stand-in'
+  await lab.writeFile(
+    `${stand}/crictl`,
+    `#!/bin/sh\nexec sh ${top}hack/bun.sh ${top}hack/lab/containerd/crictl.ts "$@"\n`,
+    0o755,
+  )
+  return {
+    runtime,
+    env: {
+      PATH: `${stand}:${await runtime.sh('printf %s "$PATH"')}`,
+      CGROUP_PARENT: runtime.cgroupParent,
+      LD_LIBRARY_PATH: await runtime.sh('printf %s "$LD_LIBRARY_PATH"'),
+    },
+    fromTheWire: (port) =>
+      lab.must(`ip netns exec ${CLIENT_A.namespace} curl -sS --fail -m 20 'http://${HOST.v4}:${port}/'`),
+  }
+}
