@@ -24,6 +24,8 @@ import { offloadKeys } from '../src/offload/config/keys.ts'
 import { dashboardText, metricTables } from './dashboard.ts'
 import { cardMatrix, driverFactTable } from './nic-tables.ts'
 
+export { cardMatrix } from './nic-tables.ts'
+
 /** The page with the tables of the sources. */
 export function withTables(page: string): string {
   const tables = {

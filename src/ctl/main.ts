@@ -59,7 +59,8 @@ function requireJsonAlone(verb: string, args: readonly string[]): void {
 
 async function node(args: readonly string[]): Promise<number> {
   requireJsonAlone('node', args)
-  const { nodeLines, readNode } = await import('./node.ts')
+  const { readNode } = await import('./node.ts')
+  const { nodeLines } = await import('./node-text.ts')
   const { linuxMachine } = await import('../kernel/linux-machine.ts')
   const look = await readNode(linuxMachine)
   console.log(args.length === 0 ? nodeLines(look).join('\n') : JSON.stringify(look, undefined, 2))

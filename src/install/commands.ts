@@ -1,6 +1,7 @@
 /** The two commands, on the real node. */
 
-import { nodeLines, readNode } from '../ctl/node.ts'
+import { readNode } from '../ctl/node.ts'
+import { nodeLines } from '../ctl/node-text.ts'
 import { linuxMachine } from '../kernel/linux-machine.ts'
 import { buildId } from '../lib/build-id.ts'
 import { version } from '../lib/version.ts'

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import {
+  cardMatrix,
   configurationPage,
   deviceConfigPage,
   nicsPage,
@@ -10,7 +11,6 @@ import {
   withNicTables,
   withTables,
 } from '../../hack/docs.ts'
-import { cardMatrix } from '../../hack/nic-tables.ts'
 
 test('the tables of docs/configuration.md are those of the sources (sh hack/bun.sh hack/docs.ts writes them)', () => {
   const page = readFileSync(configurationPage, 'utf8')

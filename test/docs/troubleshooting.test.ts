@@ -1,16 +1,22 @@
 // docs/troubleshooting.md: each message of its tables is one that the sources print, and each error code that they return has its section, no other
 // one does.
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { code } from '../../src/cni/error.ts'
-import { text, top, tracked } from '../support/source-tree.ts'
+
+const top = join(import.meta.dirname, '../..')
 
 const page = readFileSync(join(top, 'docs/troubleshooting.md'), 'utf8')
-const sources = tracked
-  .filter((file) => /^(src|device-plugin)\/.*\.(ts|c|h)$/.test(file))
+const sources = ['src', 'device-plugin']
+  .flatMap((folder) =>
+    readdirSync(join(top, folder), { recursive: true, encoding: 'utf8' }).map((file) =>
+      join(top, folder, file),
+    ),
+  )
+  .filter((file) => /\.(ts|c|h)$/.test(file))
   // A C string may stand on two lines.
-  .map((file) => text(file).replace(/"\s*\n\s*"/g, ''))
+  .map((file) => readFileSync(file, 'utf8').replace(/"\s*\n\s*"/g, ''))
   .join('\n')
   .replaceAll("\\'", "'")
 

@@ -74,7 +74,7 @@ const effects: Readonly<Record<string, () => Promise<void>>> = {
 test.each(byPage)('$page', async ({ blocks }) => {
   const reader = await newReader(lab, { PATH: `${dist}:/usr/sbin:/usr/bin:/sbin:/bin` })
   for (const block of blocks) {
-    console.log(`line ${block.line}\n${await reader.run(block)}`)
+    await reader.run(block)
     for (const [words, effect] of Object.entries(effects)) if (block.text.includes(words)) await effect()
   }
 })

@@ -55,7 +55,7 @@ const between: Readonly<Record<string, () => Promise<void>>> = {
 test.each(byPage)('$page', async ({ blocks }) => {
   const reader = await newReader(lab, node.env)
   for (const block of blocks) {
-    console.log(`line ${block.line}\n${await reader.run(block)}`)
+    await reader.run(block)
     for (const [words, act] of Object.entries(between)) if (block.text.includes(words)) await act()
   }
 })

@@ -27,7 +27,10 @@ afterAll(() => node?.runtime.end())
 
 test('docs/install.md', async () => {
   for (const block of blocksOf('docs/install.md').filter(({ mark }) => mark === 'node')) {
-    console.log(`line ${block.line}\n${await reader.run(block)}`)
+    await reader.run(block)
+    // Each install puts an agent of its build there.
+    if (/flower install$|"\$FORMER" install/m.test(block.text))
+      expect(JSON.parse(await lab.must('vfctl node --json'))).toMatchObject({ agent: { isOurs: true } })
     if (block.text.includes('curl')) expect(await node.fromTheWire(8080)).toBe('it works\n')
   }
   // What the runtime and the plugins of others keep is theirs.

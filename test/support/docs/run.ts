@@ -1,5 +1,5 @@
 // Runs blocks of a page in a node or in the lab, each by a bash of its own that stops at the first command that fails. Variables and the
-// working directory go from block to block, as in the terminal of a reader. In: a lab, blocks. Out: what they print.
+// working directory go from block to block, as in the terminal of a reader. In: a lab, blocks.
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { type Block, isShown } from './blocks.ts'
 
@@ -14,8 +14,8 @@ const STATE = '/run/reader-state'
 
 /** A reader of one page. */
 export interface Reader {
-  /** Runs a block; returns what it has printed on both outputs. @throws BlockError */
-  run(block: Block): Promise<string>
+  /** Runs a block. @throws BlockError with all that it has printed */
+  run(block: Block): Promise<void>
 }
 
 /** Makes the folder of a reader; `env` is the environment of the first block. */
@@ -26,7 +26,7 @@ export async function newReader(lab: Lab, env: Readonly<Record<string, string>> 
   return { run: (block) => run(lab, block, env) }
 }
 
-async function run(lab: Lab, block: Block, env: Readonly<Record<string, string>>): Promise<string> {
+async function run(lab: Lab, block: Block, env: Readonly<Record<string, string>>): Promise<void> {
   const { page, line, text, output } = block
   await lab.writeFile(`${STATE}/block`, text)
   const script = `. ${STATE}/cd; . ${STATE}/variables; set -aeo pipefail
@@ -37,5 +37,4 @@ set +ae; export -p >${STATE}/variables; printf 'cd %q\\n' "$PWD" >${STATE}/cd`
   if (code !== 0) throw new BlockError(`${page}:${line} ended with code ${code}:\n${text}\n${printed}`)
   if (output !== undefined && !isShown(output, stdout))
     throw new BlockError(`${page}:${line} shows\n${output}\nand it printed\n${printed}`)
-  return printed
 }
