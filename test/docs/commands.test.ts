@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { readCommandLine } from '../../src/install/command-line.ts'
 import { blocksIn, blocksOf, isShown, pages } from '../support/docs/blocks.ts'
 import { top } from '../support/source-tree.ts'
 
@@ -46,6 +47,35 @@ describe('a block that no test runs', () => {
         [file, `${file}.test.ts`].some((one) => existsSync(join(top, one))),
         file,
       ).toBe(true)
+  })
+})
+
+describe('commands of the program in the text', () => {
+  const prose = pages().map((page) => [page, readFileSync(join(top, page), 'utf8')] as const)
+  const inline = (pattern: RegExp) =>
+    prose.flatMap(([page, text]) => [...text.matchAll(pattern)].map(([, words = '']) => `${page}: ${words}`))
+
+  test('vfctl has the verbs that pages name', () => {
+    const help = readFileSync(join(top, 'src/ctl/main.ts'), 'utf8')
+    const verbs = [...help.matchAll(/^ {2}vfctl ([\w-]+)/gm)].map(([, verb = '']) => verb)
+    expect(verbs).toContain('node')
+    const named = inline(/(?:`|^ *)vfctl ([\w-]+)/gm)
+    expect(named.length).toBeGreaterThan(20)
+    expect(named.filter((one) => !verbs.includes(one.split(': ')[1] ?? ''))).toEqual([])
+  })
+
+  test('the installer understands what pages have it do', () => {
+    const named = inline(/(?:`|^ *(?:[\w/]*\/)?)vf-flower ((?:un)?install\b[^`\n]*)/gm)
+    expect(named.length).toBeGreaterThan(8)
+    // A change log tells of options that are gone, too.
+    const refused = named.filter((one) => {
+      const [page = '', words = ''] = one.split(': ')
+      return (
+        page !== 'CHANGELOG.md' &&
+        readCommandLine(words.replaceAll(/\b(DIR|FILE)\b/g, '/x').split(' ')).kind !== 'run'
+      )
+    })
+    expect(refused).toEqual([])
   })
 })
 
