@@ -53,7 +53,8 @@ const effects: Readonly<Record<string, () => Promise<void>>> = {
     )
     expect(
       await lab.must(`until ip netns exec function ss -Hlun 'sport = 2152' | grep -q .; do sleep 0.05; done
-        echo 'session request' | ip netns exec outside socat -t 9 - UDP:192.168.100.1:2152,shut-none | head -1`),
+        ip netns exec outside bash -c \
+          'exec 3<>/dev/udp/192.168.100.1/2152; echo session request >&3; timeout 60 head -1 <&3'`),
     ).toBe('session request\n')
     server.kill('SIGKILL')
     await server.wait()

@@ -29,12 +29,12 @@ export async function newReader(lab: Lab, env: Readonly<Record<string, string>> 
 async function run(lab: Lab, block: Block, env: Readonly<Record<string, string>>): Promise<void> {
   const { page, line, text, output } = block
   await lab.writeFile(`${STATE}/block`, text)
-  const script = `. ${STATE}/cd; . ${STATE}/variables; set -aeo pipefail
+  // A reader sees both outputs as they come.
+  const script = `exec 2>&1; . ${STATE}/cd; . ${STATE}/variables; set -aeo pipefail
 . ${STATE}/block
 set +ae; export -p >${STATE}/variables; printf 'cd %q\\n' "$PWD" >${STATE}/cd`
-  const { code, stdout, stderr } = await lab.exec(['bash', '-c', script], { env })
-  const printed = `${stdout}${stderr}`
+  const { code, stdout: printed } = await lab.exec(['bash', '-c', script], { env })
   if (code !== 0) throw new BlockError(`${page}:${line} ended with code ${code}:\n${text}\n${printed}`)
-  if (output !== undefined && !isShown(output, stdout))
+  if (output !== undefined && !isShown(output, printed))
     throw new BlockError(`${page}:${line} shows\n${output}\nand it printed\n${printed}`)
 }
