@@ -111,7 +111,7 @@ async function show(args: readonly string[]): Promise<number> {
     ...{ stateDir: folder ?? defaultStateDir, container, ifname },
     withReports: json,
   })
-  process.stdout.write(json ? `${toJson(showing.attachments)}\n` : showText(showing))
+  process.stdout.write(json ? `${toJson(showing.attachments)}\n` : showText(showing, names))
   for (const line of showing.errors) console.error(`vfctl: ${line}`)
   return showing.errors.length > 0 ? 1 : 0
 }

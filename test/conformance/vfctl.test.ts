@@ -115,8 +115,9 @@ test('by container, by the beginning of its ID, by the pod of its report, by int
     const shown = JSON.parse(stdout) as { plugin: string }[]
     expect([exitCode, shown.map(({ plugin }) => plugin)]).toEqual([0, ['vf-attach', 'vf-offload']])
   }
-  for (const words of [['nobody'], ['c0ffee', 'net2'], ['shop']])
-    expect((await show(...words)).stdout).toBe('no attachments')
+  for (const words of [['nobody'], ['shop']])
+    expect((await show(...words)).stdout).toBe(`no attachments of "${words[0]}"`)
+  expect((await show('c0ffee', 'net2')).stdout).toBe('no attachments of "c0ffee", interface "net2"')
   const all = await show()
   expect(all.exitCode).toBe(1)
   expect(all.stderr).toMatch(/Cannot read record ".*n other@net1\.json": it is not JSON/)
