@@ -52,35 +52,6 @@ export async function startContainerd(
   networks: Readonly<Record<string, ConfigList>>,
   plugins: Readonly<Record<string, string>> = {},
 ): Promise<Containerd> {
-  await lab.must(`mkdir -p ${BIN_DIR}
-    ln -s ${goPlugins()}/* ${top}dist/test/vf-attach ${top}dist/test/vf-offload ${BIN_DIR}`)
-  for (const [name, list] of Object.entries(networks))
-    await lab.writeFile(`${configFolder(name)}/10-${name}.conflist`, JSON.stringify(list))
-  for (const [name, script] of Object.entries(plugins))
-    await lab.writeFile(`${BIN_DIR}/${name}`, script, 0o755)
-  return start(lab, { config: CONFIG, text: configOf(Object.keys(networks)), images: [IMAGE] })
-}
-
-/** The config of a runtime that was installed and never touched since. */
-export const INSTALLED = '/etc/containerd/config.toml'
-
-/**
- * Starts the runtime as the distribution installs it: its config, which stays in {@link INSTALLED}, names the distribution's folders, and no network
- * is there yet. The image has the names `images` too.
- */
-export function startInstalled(lab: Lab, images: readonly string[] = []): Promise<Containerd> {
-  const cni = `[${CRI}.cni]\nbin_dir = "/usr/lib/cni"\nconf_dir = "/etc/cni/net.d"\n`
-  return start(lab, { config: INSTALLED, text: `${COMMON}${cni}`, images: [IMAGE, ...images] })
-}
-
-interface Wanted {
-  /** The config's path and text. */
-  readonly config: string
-  readonly text: string
-  readonly images: readonly string[]
-}
-
-async function start(lab: Lab, { config, text, images }: Wanted): Promise<Containerd> {
   const [containerd, runc, seccomp] = ['containerd', 'runc', 'libseccomp2'].map(
     (name) => unpackedPackage(`${name}${SUITE}`).folder,
   )
@@ -94,9 +65,14 @@ async function start(lab: Lab, { config, text, images }: Wanted): Promise<Contai
   await lab.must(`set -e
     sh ${GROUPS} mount
     sh ${GROUPS} sweep 'vf-runtime-*'
-    mkdir -p /var/lib/containerd
-    mount -t tmpfs tmpfs /var/lib/containerd`)
-  await lab.writeFile(config, text)
+    mkdir -p /var/lib/containerd ${BIN_DIR}
+    mount -t tmpfs tmpfs /var/lib/containerd
+    ln -s ${goPlugins()}/* ${top}dist/test/vf-attach ${top}dist/test/vf-offload ${BIN_DIR}`)
+  await lab.writeFile(CONFIG, configOf(Object.keys(networks)))
+  for (const [name, list] of Object.entries(networks))
+    await lab.writeFile(`${configFolder(name)}/10-${name}.conflist`, JSON.stringify(list))
+  for (const [name, script] of Object.entries(plugins))
+    await lab.writeFile(`${BIN_DIR}/${name}`, script, 0o755)
   const cri = await startCri(lab, SOCKET)
   const past: string[] = []
   let daemon: LabProcess | undefined
@@ -108,9 +84,9 @@ async function start(lab: Lab, { config, text, images }: Wanted): Promise<Contai
     daemon = undefined
   }
   const log = () => [...past, daemon?.stderr() ?? ''].join('')
-  const begin = async () => {
+  const start = async () => {
     if (daemon !== undefined) return
-    daemon = await lab.spawn(['containerd', '--config', config], { env, timeoutMs: 0 })
+    daemon = await lab.spawn(['containerd', '--config', CONFIG], { env, timeoutMs: 0 })
     const running = daemon
     const ended = running.wait().then(({ code }): never => {
       throw new Error(`containerd ended with code ${code}: ${log()}`)
@@ -119,13 +95,13 @@ async function start(lab: Lab, { config, text, images }: Wanted): Promise<Contai
     await Promise.race([served(cri), ended])
   }
   const sh = (script: string) => lab.must(script, { env })
-  await begin()
+  await start()
   const { runtime_version } = await cri.call('Version')
   const major = Number.parseInt(String(runtime_version).replace(/^v/, ''), 10)
-  await lab.writeFile('/run/image.tar', archive(images))
+  await lab.writeFile('/run/image.tar', archive())
   await sh('ctr images import /run/image.tar && rm /run/image.tar')
   return {
-    ...{ cri, major, cgroupParent: `/${id}`, start: begin, kill, log, sh },
+    ...{ cri, major, cgroupParent: `/${id}`, start, kill, log, sh },
     end: async () => {
       await kill()
       await cri.end()
@@ -145,43 +121,35 @@ async function served(cri: Cri): Promise<void> {
   }
 }
 
-const made = new Map<string, Uint8Array>()
+let made: Uint8Array | undefined
 
-/** The archive of the image under `names`: the sandbox of a pod does nothing. */
-function archive(names: readonly string[]): Uint8Array {
-  const key = names.join(' ')
-  const known = made.get(key)
-  if (known !== undefined) return known
-  const command = ['sleep', '2147483647']
-  const bytes = imageArchive(readFileSync('/usr/bin/busybox'), ownArchitecture, names, command)
-  made.set(key, bytes)
-  return bytes
+function archive(): Uint8Array {
+  // The sandbox of a pod does nothing.
+  made ??= imageArchive(readFileSync('/usr/bin/busybox'), ownArchitecture, [IMAGE], ['sleep', '2147483647'])
+  return made
 }
 
-const CRI = 'plugins."io.containerd.grpc.v1.cri"'
-/** Inside namespaces a runtime can't lower the OOM score of others, nor load profiles of AppArmor. */
-const COMMON = `version = 2
+function configOf(networks: readonly string[]): string {
+  const cri = 'plugins."io.containerd.grpc.v1.cri"'
+  const handlers = networks.map(
+    (name) => `
+[${cri}.containerd.runtimes.${name}]
+  runtime_type = "io.containerd.runc.v2"
+  cni_conf_dir = "${configFolder(name)}"`,
+  )
+  return `version = 2
 root = "/var/lib/containerd"
 state = "/run/containerd"
 [grpc]
   address = "${SOCKET}"
-[${CRI}]
+[${cri}]
   sandbox_image = "${IMAGE}"
   restrict_oom_score_adj = true
   disable_apparmor = true
-`
-
-function configOf(networks: readonly string[]): string {
-  const handlers = networks.map(
-    (name) => `
-[${CRI}.containerd.runtimes.${name}]
-  runtime_type = "io.containerd.runc.v2"
-  cni_conf_dir = "${configFolder(name)}"`,
-  )
-  return `${COMMON}[${CRI}.cni]
+[${cri}.cni]
   bin_dir = "${BIN_DIR}"
   conf_dir = "${configFolder(networks[0] ?? 'none')}"
-[${CRI}.containerd]
+[${cri}.containerd]
   default_runtime_name = "${networks[0]}"
 ${handlers.join('\n')}
 `

@@ -12,6 +12,7 @@ export type Place = 'node' | 'lab'
 export const REASONS = [
   'needs hardware',
   'needs a cluster',
+  'needs a kubelet',
   'needs the network',
   'needs systemd',
   'needs a machine of its own',
