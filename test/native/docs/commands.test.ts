@@ -36,7 +36,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await lab.must(end, { env: node.env })
   await mustInstall(lab, release.program, 'uninstall')
-  await node.runtime.end()
+  await node.end()
 })
 
 /** Something that the reader does between two blocks, by words of the first one. */

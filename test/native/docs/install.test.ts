@@ -23,7 +23,7 @@ beforeAll(async () => {
   // The release after this one, unpacked beside it.
   await lab.must(`mkdir -p ${FOLDER}/new; ln -s "$PWD/dist/test" ${FOLDER}/new/dist`)
 })
-afterAll(() => node?.runtime.end())
+afterAll(() => node?.end())
 
 test('docs/install.md', async () => {
   for (const block of blocksOf('docs/install.md').filter(({ mark }) => mark === 'node')) {

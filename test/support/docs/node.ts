@@ -3,6 +3,7 @@
 import { buildTopology, CLIENT_A, HOST, vethWire } from '../../../hack/lab/bed/topology.ts'
 import { type Containerd, IMAGE, startContainerd } from '../../../hack/lab/containerd/containerd.ts'
 import { BIN_DIR, bridge, configFolder, hostLocal, network } from '../../../hack/lab/containerd/networks.ts'
+import { endPod, knownPods } from '../../../hack/lab/containerd/pods.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { top } from '../source-tree.ts'
 
@@ -19,6 +20,8 @@ export interface ReadersNode {
   readonly env: Readonly<Record<string, string>>
   /** The page at the node's port, for a client of the wire. */
   fromTheWire(port: number): Promise<string>
+  /** Ends pods that a page that failed has left, and the runtime. */
+  end(): Promise<void>
 }
 
 /** Starts all of it. */
@@ -49,5 +52,9 @@ export async function readersNode(lab: Lab): Promise<ReadersNode> {
     },
     fromTheWire: (port) =>
       lab.must(`ip netns exec ${CLIENT_A.namespace} curl -sS --fail -m 20 'http://${HOST.v4}:${port}/'`),
+    end: async () => {
+      for (const pod of await knownPods(runtime)) await endPod(runtime, pod)
+      await runtime.end()
+    },
   }
 }
