@@ -72,10 +72,15 @@ const effects: Readonly<Record<string, () => Promise<void>>> = {
   },
 }
 
-test.each(byPage)('$page', async ({ blocks }) => {
-  const reader = await newReader(lab, { PATH: `${dist}:/usr/sbin:/usr/bin:/sbin:/bin` })
-  for (const block of blocks) {
-    await reader.run(block)
-    for (const [words, effect] of Object.entries(effects)) if (block.text.includes(words)) await effect()
-  }
-})
+test.each(byPage)(
+  '$page',
+  async ({ blocks }) => {
+    const reader = await newReader(lab, { PATH: `${dist}:/usr/sbin:/usr/bin:/sbin:/bin` })
+    for (const block of blocks) {
+      await reader.run(block)
+      for (const [words, effect] of Object.entries(effects)) if (block.text.includes(words)) await effect()
+    }
+    // A page is one session, of many starts of programs in emulation.
+  },
+  300_000,
+)

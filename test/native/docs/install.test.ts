@@ -38,4 +38,5 @@ test('docs/install.md', async () => {
     (line) => !/ \/var\/lib\/cni\/(results|networks)(\/| |$)/.test(line),
   )
   expect(after).toEqual(before)
-})
+  // A busy machine.
+}, 240_000)
