@@ -32,7 +32,6 @@ const others = [
   'Cannot execute /usr/local/bin/vf-agent: ENOENT',
   'ENOSPC',
   'EROFS',
-  'EPERM',
 ]
 
 /** The words in backticks in the first column of tables that have messages. */
