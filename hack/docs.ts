@@ -2,7 +2,7 @@
  * Writes the tables of docs/configuration.md that stand in the sources, and docs/schema: the keys of vf-attach
  * (src/attach/config/keys.ts), of vf-offload (src/offload/config/keys.ts) and of the operator's policy (src/cni/policy-file.ts), and
  * the error codes (src/cni/error.ts). Also the tables of docs/device-plugin-config.md: keys (device-plugin/config/keys) and flags.
- * And the tables of docs/metrics.md with the dashboard docs/grafana/vf-flower.json (hack/dashboard.ts). A test fails when one is behind.
+ * Two tables of docs/nics.md (hack/nic-tables.ts). And the tables of docs/metrics.md with the dashboard docs/grafana/vf-flower.json (hack/dashboard.ts). A test fails when one is behind.
  *
  *     sh hack/bun.sh hack/docs.ts
  */
@@ -22,6 +22,9 @@ import { schemas } from '../src/ctl/schema.ts'
 import type { JsonObject } from '../src/lib/json.ts'
 import { offloadKeys } from '../src/offload/config/keys.ts'
 import { dashboardText, metricTables } from './dashboard.ts'
+import { cardMatrix, driverFactTable } from './nic-tables.ts'
+
+export { cardMatrix } from './nic-tables.ts'
 
 /** The page with the tables of the sources. */
 export function withTables(page: string): string {
@@ -42,6 +45,11 @@ export function withDeviceTables(page: string): string {
     'health keys': rowTable(healthKeys),
     flags: flagTable(),
   })
+}
+
+/** The page of NICs with the tables of the sources, and of docs/testing.md, whose text is `testing`. */
+export function withNicTables(page: string, testing: string): string {
+  return filled(page, { 'cards in the tests': cardMatrix(testing), 'driver facts': driverFactTable() })
 }
 
 /** The page of metrics with the tables of the sources. */
@@ -127,6 +135,9 @@ export const everySchema: Readonly<Record<string, () => JsonObject>> = {
 }
 /** The text of a schema's file. */
 export const schemaFileText = (schema: () => JsonObject): string => `${JSON.stringify(schema(), null, 2)}\n`
+/** Path of the page of NICs, and of the one that has the table of cards. */
+export const nicsPage = join(import.meta.dirname, '../docs/nics.md')
+export const testingPage = join(import.meta.dirname, '../docs/testing.md')
 /** Path of the page of metrics. */
 export const metricsPage = join(import.meta.dirname, '../docs/metrics.md')
 /** The dashboard: its path, and the text that belongs there. */
@@ -140,6 +151,7 @@ export const schemaFolder = join(import.meta.dirname, '../docs/schema')
 if (process.argv[1]?.endsWith('hack/docs.ts') === true) {
   writeFileSync(configurationPage, withTables(readFileSync(configurationPage, 'utf8')))
   writeFileSync(deviceConfigPage, withDeviceTables(readFileSync(deviceConfigPage, 'utf8')))
+  writeFileSync(nicsPage, withNicTables(readFileSync(nicsPage, 'utf8'), readFileSync(testingPage, 'utf8')))
   writeFileSync(metricsPage, withMetricTables(readFileSync(metricsPage, 'utf8')))
   mkdirSync(dirname(dashboard.path), { recursive: true })
   writeFileSync(dashboard.path, dashboard.text())

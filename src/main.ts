@@ -30,13 +30,13 @@ if (
   // A bundle of its own, for the same reason.
   const load = import.meta.require as (name: string) => typeof import('./agent/main.ts')
   process.exitCode = await load(['.', 'agent.js'].join('/')).runAgent(process.argv.slice(2))
-} else if (process.argv.length > 2 && /^vf-flower(-[0-9a-f]{32})?$/.test(name)) {
+} else if (/^vf-flower(-[0-9a-f]{32})?$/.test(name)) {
   // A bundle of its own: no CNI call pays for it.
   const load = import.meta.require as (name: string) => typeof import('./install/main.ts')
   process.exitCode = await load(['.', 'install.js'].join('/')).runInstaller(process.argv.slice(2))
 } else {
   console.error(
-    `vf-flower: Cannot run a program called as "${name}": must be vf-attach (or sriov, host-device), vf-offload (or portmap, bandwidth), vfctl, vf-device-plugin or vf-agent; or vf-flower with the word install or uninstall`,
+    `vf-flower: Cannot run a program called as "${name}": must be vf-attach (or sriov, host-device), vf-offload (or portmap, bandwidth), vfctl, vf-device-plugin, vf-agent or vf-flower`,
   )
   process.exitCode = 2
 }

@@ -360,6 +360,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'agent/worker/leftovers': ['native/agent/serve'],
   'agent/worker/serve': ['native/agent/serve'],
   'agent/worker/worker': ['native/agent/serve', 'native/agent/life'],
+  'ctl/node': ['conformance/vfctl', 'native/install/install'],
   'ctl/agent': ['native/agent/serve'],
   'sys/socket/stream': ['native/agent/serve'],
   'agent/shim/protocol': ['agent/protocol'],

@@ -8,6 +8,10 @@ Usage:
                      run, what they have counted, in hardware and in software. CONTAINER is an
                      ID or the beginning of one, or a pod: NAME or NAMESPACE/NAME. DIR is where
                      the network config says that state is kept (stateDir)
+  vfctl node [--json]
+                     this node: its cards, their mode, whether filters of pods run in them and what
+                     keeps them out, what kernel and nft lack, and the agent. It tries what the
+                     kernel has, which may load modules of it
   vfctl agent [--json]
                      what vf-agent does: workers, calls by verb with their times, and why calls
                      ran without it
@@ -32,6 +36,7 @@ export async function runVfctl(args: readonly string[]): Promise<number> {
     if (first === '--version') console.log(version)
     else if (first === undefined || first === '--help' || first === '-h') console.log(usage.trimEnd())
     else if (first === 'show') return await show(rest)
+    else if (first === 'node') return await node(rest)
     else if (first === 'agent') await agent(rest)
     else if (first === 'schema') await schema(rest)
     else throw new UsageError(`unknown argument "${first}"`)
@@ -46,9 +51,24 @@ export async function runVfctl(args: readonly string[]): Promise<number> {
   }
 }
 
-async function agent(args: readonly string[]): Promise<void> {
+/** Refuses every argument of a verb but --json. @throws UsageError */
+function requireJsonAlone(verb: string, args: readonly string[]): void {
   const unknown = args.find((word) => word !== '--json')
-  if (unknown !== undefined) throw new UsageError(`unknown argument "${unknown}" of agent`)
+  if (unknown !== undefined) throw new UsageError(`unknown argument "${unknown}" of ${verb}`)
+}
+
+async function node(args: readonly string[]): Promise<number> {
+  requireJsonAlone('node', args)
+  const { readNode } = await import('./node.ts')
+  const { nodeLines } = await import('./node-text.ts')
+  const { linuxMachine } = await import('../kernel/linux-machine.ts')
+  const look = await readNode(linuxMachine)
+  console.log(args.length === 0 ? nodeLines(look).join('\n') : JSON.stringify(look, undefined, 2))
+  return look.unanswered.length > 0 ? 1 : 0
+}
+
+async function agent(args: readonly string[]): Promise<void> {
+  requireJsonAlone('agent', args)
   const { readAgent } = await import('./agent.ts')
   const { agentText } = await import('./agent-text.ts')
   const status = await readAgent()
@@ -91,7 +111,7 @@ async function show(args: readonly string[]): Promise<number> {
     ...{ stateDir: folder ?? defaultStateDir, container, ifname },
     withReports: json,
   })
-  process.stdout.write(json ? `${toJson(showing.attachments)}\n` : showText(showing))
+  process.stdout.write(json ? `${toJson(showing.attachments)}\n` : showText(showing, names))
   for (const line of showing.errors) console.error(`vfctl: ${line}`)
   return showing.errors.length > 0 ? 1 : 0
 }

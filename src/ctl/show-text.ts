@@ -4,9 +4,13 @@ import type { LimitCounters } from '../kernel/api/rates.ts'
 import type { LimitPart, ServedByHost, ShownRule } from '../offload/state/shown.ts'
 import type { Showing, Shown } from './show.ts'
 
-/** A paragraph for each attachment. */
-export function showText({ attachments }: Showing): string {
-  if (attachments.length === 0) return 'no attachments\n'
+/** A paragraph for each attachment. `wanted`: the container, or the pod, and the interface that were asked for; none: all. */
+export function showText({ attachments }: Showing, wanted: readonly string[] = []): string {
+  if (attachments.length === 0) {
+    const [container, ifname] = wanted
+    const of = container === undefined ? '' : ` of "${container}"`
+    return `no attachments${of}${ifname === undefined ? '' : `, interface "${ifname}"`}\n`
+  }
   return `${attachments.map((one) => paragraph(one).join('\n')).join('\n\n')}\n`
 }
 

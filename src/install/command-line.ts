@@ -40,7 +40,9 @@ export function readCommandLine([command = '', ...words]: readonly string[]): Co
   if (['--help', '-h'].includes(command)) return { kind: 'help' }
   if (command === '--version') return { kind: 'version' }
   if (command !== 'install' && command !== 'uninstall')
-    return refused(`unknown command "${command}"; must be install or uninstall`)
+    return refused(
+      `${command === '' ? 'a command is missing' : `unknown command "${command}"`}; must be install or uninstall`,
+    )
   if (words.some((word) => word === '--help' || word === '-h')) return { kind: 'help' }
   const given: [option: string, value: string][] = []
   for (let at = 0; at < words.length; at++) {

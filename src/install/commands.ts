@@ -1,9 +1,10 @@
 /** The two commands, on the real node. */
 
+import { readNode } from '../ctl/node.ts'
+import { nodeLines } from '../ctl/node-text.ts'
 import { linuxMachine } from '../kernel/linux-machine.ts'
 import { buildId } from '../lib/build-id.ts'
 import { version } from '../lib/version.ts'
-import { checkLines } from '../node-check/text.ts'
 import { isThere } from '../sys/files.ts'
 import { attachmentsIn } from './attachments/attachments.ts'
 import { bringHome } from './attachments/bring-home.ts'
@@ -23,7 +24,7 @@ import { runProgram, systemctlOf } from './run.ts'
 import { findFolders } from './runtimes/find.ts'
 import { forgetUnit, startAgent, stopAgent } from './services.ts'
 import { uninterrupted } from './signals.ts'
-import { agentLeft, agentWords, checkOf, installLines, networkNotes, removalLines } from './tell.ts'
+import { agentLeft, installLines, networkNotes, removalLines } from './tell.ts'
 import { unitText } from './unit.ts'
 import { layoutFor } from './wanted-layout.ts'
 
@@ -74,8 +75,7 @@ export async function install(wishes: Wishes): Promise<void> {
   for (const note of notes) say(`note: ${note}`)
   // Trying out what the kernel has loads modules, and they stay.
   if (root !== '' || dryRun) return
-  for (const line of checkLines(checkOf(linuxMachine))) say(line)
-  say(`  ${await agentWords(buildId)}`)
+  for (const line of nodeLines(await readNode(linuxMachine))) say(line)
 }
 
 /** `vf-flower uninstall`. @throws InstallError, and then nothing was removed */

@@ -1,9 +1,5 @@
 /** Lines for the operator: the plan, and things that are easily overlooked. */
 import { readAgent } from '../ctl/agent.ts'
-import type { Machine } from '../kernel/api/machine.ts'
-import { openNetworkFacts } from '../kernel/linux-network-facts.ts'
-import { errorText } from '../lib/error-text.ts'
-import { checkNode, type NodeCheck } from '../node-check/check.ts'
 import { isThere } from '../sys/files.ts'
 import { type Attachment, attachmentWords } from './attachments/attachments.ts'
 import type { Layout } from './files/layout.ts'
@@ -88,28 +84,6 @@ export function networkNotes(
       ]
     }),
   ]
-}
-
-/** A look at this node. */
-export function checkOf(machine: Machine): NodeCheck {
-  const [kernel, facts] = [machine.openKernel(), openNetworkFacts()]
-  try {
-    return checkNode(kernel, facts)
-  } finally {
-    kernel.close()
-    facts.close()
-  }
-}
-
-/** The agent of this node in a line; it should be of `build`. */
-export async function agentWords(build: string): Promise<string> {
-  try {
-    const { version, build: running, pid } = await readAgent()
-    const other = build === running ? '' : '; it is of another build, and serves no call of this one'
-    return `vf-agent ${version} (build ${running}) runs, process ${pid}${other}`
-  } catch (error) {
-    return errorText(error)
-  }
 }
 
 /** That an agent runs still, whose program is gone; undefined if none does. */

@@ -98,8 +98,11 @@ function cardOf(pf: PciAddress, { folder, links, mode: told, offloads }: Around)
   const { driver } = found
   const interfaces = portsOf(pf, folder)
   const now = found.sriovNumvfs ?? 0
-  const mode = told === 'unsupported' ? undefined : told
   const own = links.filter(({ name }) => interfaces.includes(name))
+  const { representorsWithoutMode, managedElsewhere } = driverFacts(driver)
+  const isModeless = representorsWithoutMode !== undefined
+  const isTold = told === 'switchdev' || told === 'legacy'
+  const mode = isTold ? told : isModeless && hasRepresentors(own, links) ? 'switchdev' : undefined
   const off = mode === 'switchdev' ? own.filter(({ ifindex }) => offloads(ifindex) === false) : []
   return {
     ...{ pf, driver, interfaces, mode },
@@ -110,15 +113,23 @@ function cardOf(pf: PciAddress, { folder, links, mode: told, offloads }: Around)
       ...(interfaces.length === 0 ? ['it has no interface on the host: VFs behind it get no filters'] : []),
       ...own.filter(({ up }) => !up).map(({ name }) => `${name} is down: ip link set ${name} up`),
       ...own.filter(({ up, carrier }) => up && !carrier).map(({ name }) => `${name} has no carrier`),
-      ...modeHindrances(
-        pf,
-        mode,
-        told === 'unsupported' ? driverFacts(driver).managedElsewhere?.where : undefined,
-      ),
+      ...(isModeless && mode === undefined
+        ? [
+            'it has no representors, which come with the VFs where the firmware has an eSwitch: filters run on the host',
+          ]
+        : modeHindrances(pf, mode, told === 'unsupported' ? managedElsewhere?.where : undefined)),
       ...off.map(({ name }) => `hw-tc-offload is off: ethtool -K ${name} hw-tc-offload on`),
       ...(mode === 'switchdev' ? driverHindrances(driver) : []),
     ],
   }
+}
+
+/** True where the card has representors, although devlink tells no mode: their switch id is the uplink's port id. */
+function hasRepresentors(own: readonly NetworkLink[], links: readonly NetworkLink[]): boolean {
+  return own.some(
+    ({ physPortId }) =>
+      physPortId !== undefined && links.some(({ physSwitchId }) => physSwitchId === physPortId),
+  )
 }
 
 function modeHindrances(

@@ -136,9 +136,15 @@ describe('the name decides', () => {
           exitCode: 0,
           object: { cniVersion: '1.1.0' },
         })
-      const unknown = await call(join(folder, 'vf-flower'), { env })
+      copyFileSync(executable('vf-flower'), join(folder, 'nobody'))
+      const unknown = await call(join(folder, 'nobody'), { env })
       expect(unknown).toMatchObject({ exitCode: 2, stdout: '' })
-      expect(unknown.stderr).toContain('called as "vf-flower"')
+      expect(unknown.stderr).toContain('called as "nobody"')
+      const bare = await call(join(folder, 'vf-flower'), { env })
+      expect(bare).toMatchObject({ exitCode: 2, stdout: '' })
+      expect(bare.stderr).toMatch(
+        /^vf-flower: a command is missing; must be install or uninstall\n\n.*Usage:/s,
+      )
     } finally {
       rmSync(folder, { recursive: true })
     }

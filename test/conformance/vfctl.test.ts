@@ -40,6 +40,7 @@ test('help lists what there is, and nothing else', async () => {
   expect(exitCode).toBe(0)
   expect([...stdout.matchAll(/^ {2}vfctl (\S+)/gm)].map(([, word]) => word)).toEqual([
     'show',
+    'node',
     'agent',
     'schema',
     '--help',
@@ -53,6 +54,17 @@ test('agent says that none is there, and what that means', async () => {
   expect(exitCode).toBe(1)
   expect(stderr).toContain('vfctl: No vf-agent answers at /run/vf-flower/agent-status.sock')
   expect(stderr).toContain('Each call of a plugin runs by itself then')
+})
+
+test('node tells the same to people and to programs, and that no agent is there', async () => {
+  const [people, programs] = [await vfctl('node'), await vfctl('node', '--json')]
+  const look = JSON.parse(programs.stdout) as { cards: unknown[]; missing: string[]; unanswered: string[] }
+  expect(look).toMatchObject({ agent: { absent: expect.stringContaining('No vf-agent answers at') } })
+  for (const line of [...look.missing, ...look.unanswered]) expect(people.stdout).toContain(`: ${line}\n`)
+  expect(people.stdout).toMatch(/^this node:\n/)
+  expect(people.stdout.match(/^ {2}card /gm) ?? []).toHaveLength(look.cards.length)
+  const code = look.unanswered.length > 0 ? 1 : 0
+  expect([people.exitCode, programs.exitCode]).toEqual([code, code])
 })
 
 test('schema prints the file of docs/schema, or the names of all', async () => {
@@ -71,6 +83,8 @@ test.each([
   ['show', 'a', 'b', 'c'],
   ['show', '--state-dir', 'relative'],
   ['show', '--state-dir'],
+  ['node', 'x'],
+  ['agent', '--jsn'],
   ['schema', 'vf-atach'],
   ['schema', 'vf-attach', 'x'],
 ])('not understood: %j %j', async (...args) => {
@@ -101,8 +115,9 @@ test('by container, by the beginning of its ID, by the pod of its report, by int
     const shown = JSON.parse(stdout) as { plugin: string }[]
     expect([exitCode, shown.map(({ plugin }) => plugin)]).toEqual([0, ['vf-attach', 'vf-offload']])
   }
-  for (const words of [['nobody'], ['c0ffee', 'net2'], ['shop']])
-    expect((await show(...words)).stdout).toBe('no attachments')
+  for (const words of [['nobody'], ['shop']])
+    expect((await show(...words)).stdout).toBe(`no attachments of "${words[0]}"`)
+  expect((await show('c0ffee', 'net2')).stdout).toBe('no attachments of "c0ffee", interface "net2"')
   const all = await show()
   expect(all.exitCode).toBe(1)
   expect(all.stderr).toMatch(/Cannot read record ".*n other@net1\.json": it is not JSON/)

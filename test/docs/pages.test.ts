@@ -62,6 +62,12 @@ test.each(['docs/decisions', 'docs/results'])('the list of %s names each of its 
   expect(others.filter((name) => !text(`${folder}/README.md`).includes(`(${name})`))).toEqual([])
 })
 
+test('the start page names each page of docs', () => {
+  const others = readdirSync(join(top, 'docs')).filter((name) => name.endsWith('.md') && name !== 'README.md')
+  expect(others.length).toBeGreaterThan(15)
+  expect(others.filter((name) => !text('docs/README.md').includes(`(${name}`))).toEqual([])
+})
+
 test('docs/dependencies.md has each package of package.json', () => {
   const fields = ['dependencies', 'devDependencies', 'optionalDependencies']
   const manifest = JSON.parse(text('package.json')) as Record<string, Record<string, string>>

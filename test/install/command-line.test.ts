@@ -33,7 +33,7 @@ describe('is read', () => {
 })
 
 test.each([
-  [[], 'unknown command ""; must be install or uninstall'],
+  [[], 'a command is missing; must be install or uninstall'],
   [['remove'], 'unknown command "remove"; must be install or uninstall'],
   [['install', '--force'], 'unknown argument "--force" of install'],
   [['uninstall', '--alias', 'sriov'], 'unknown argument "--alias" of uninstall'],

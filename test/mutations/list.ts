@@ -34,6 +34,7 @@ import { lock } from './lock.ts'
 import type { Mutation } from './mutation.ts'
 import { netlink } from './netlink.ts'
 import { nic } from './nic.ts'
+import { node } from './node.ts'
 import { nodeSize } from './node-size.ts'
 import { offload } from './offload.ts'
 import { offloadSteering } from './offload-steering.ts'
@@ -72,6 +73,7 @@ export const mutations: readonly Mutation[] = [
   ...kernelTable,
   ...netlink,
   ...nic,
+  ...node,
   ...nodeSize,
   ...ops,
   ...cni,

@@ -81,6 +81,18 @@ test.each([
   expect(lines(facts).join('\n')).toContain(words)
 })
 
+test('a card whose driver tells no mode is in switchdev mode when it has representors', () => {
+  addCard('sfc_ef100', 4)
+  const uplink = { ...link, physPortId: '00112233' } as NetworkLink
+  const representor = { ...link, ifindex: 3, name: 'rep0', physSwitchId: '00112233' } as NetworkLink
+  const told = lines(factsOf('unsupported', { links: () => [uplink, representor] }))
+  expect(told[1]).toContain('switchdev mode: filters of pods run in the card')
+  const without = lines(factsOf('unsupported', { links: () => [uplink] }))
+  expect(without[1]).toContain('no mode: filters of pods run on the host')
+  expect(without.join('\n')).toContain('it has no representors, which come with the VFs')
+  expect(without.join('\n')).not.toContain('devlink')
+})
+
 test.each([
   [{ up: false, carrier: false }, 'eth0 is down: ip link set eth0 up'],
   [{ up: true, carrier: false }, 'eth0 has no carrier'],

@@ -131,6 +131,9 @@ const drivers: Readonly<Record<string, DriverFacts>> = {
 
 const nothing: DriverFacts = {}
 
+/** The drivers whose sources were read. */
+export const knownDrivers: readonly string[] = Object.keys(drivers)
+
 /** True for a driver whose source was read: what its facts do not say, it does as the kernel shows it. */
 export function isKnownDriver(driver: string | undefined): driver is string {
   return driver !== undefined && Object.hasOwn(drivers, driver)

@@ -375,5 +375,5 @@ async function reported(nat: string): Promise<void> {
   const text = await vm.must(`${vfctl} pod-o`)
   expect(text).toMatch(/^pod-one net1, network lab-net, by vf-attach\n {2}device .*\n/)
   expect(text).toMatch(/ {2}tcp 8080 -> 80: in the NIC\n {4}tc filter .*\n {6}hardware \d+ packets/)
-  expect(await vm.must(`${vfctl} nobody`)).toBe('no attachments\n')
+  expect(await vm.must(`${vfctl} nobody`)).toBe('no attachments of "nobody"\n')
 }
