@@ -14,12 +14,13 @@ import type { Wishes } from './command-line.ts'
 import { InstallError } from './errors.ts'
 import { applyInstall, applyRemoval } from './files/apply.ts'
 import { Contents } from './files/content.ts'
-import { libexec } from './files/layout.ts'
+import { placesOf } from './files/layout.ts'
 import { manifestFile, noManifest, readManifest } from './files/manifest.ts'
 import { planInstall } from './files/plan.ts'
 import { planRemoval } from './files/removal.ts'
 import { findSources } from './files/sources.ts'
-import { runProgram, systemctlOf } from './run.ts'
+import { labelFiles } from './labels.ts'
+import { restoreconOf, runProgram, systemctlOf } from './run.ts'
 import { findFolders } from './runtimes/find.ts'
 import { forgetUnit, startAgent, stopAgent } from './services.ts'
 import { uninterrupted } from './signals.ts'
@@ -32,14 +33,16 @@ const told = (line: string) => say(`  ${line}`)
 
 /** `vf-flower install`. @throws InstallError, and then nothing has changed */
 export async function install(wishes: Wishes): Promise<void> {
-  const { root, dryRun } = wishes
+  const { root, dryRun, service } = wishes
   const contents = new Contents()
-  const sources = findSources('/proc/self/exe', { build: buildId, version }, contents, root + libexec)
   const former = readManifest(root)
+  const before = placesOf(former?.libexecDir)
+  const executable = { build: buildId, version }
+  const sources = findSources('/proc/self/exe', executable, contents, root + before.libexec)
   const found = findFolders(root)
   const stateDirs = stateDirsOf(root, found.confDirs)
   requireKnownFormats(attachmentsIn(linuxMachine, stateDirs))
-  const systemctl = root === '' ? await systemctlOf() : undefined
+  const systemctl = root === '' && service ? await systemctlOf() : undefined
   const { layout, folders, network } = layoutFor(wishes, {
     ...{ sources, unit: unitText, isEnabled: systemctl !== undefined, found, former },
   })
@@ -53,18 +56,22 @@ export async function install(wishes: Wishes): Promise<void> {
   ]
   if (!dryRun) {
     const isFirst = former?.isEnabled !== true
+    const { names } = placesOf(layout.libexecDir)
     const isSame = plan.steps.every(({ stage, does }) => stage === 'plugins' || does === 'keep')
-    const withServices = () => {
+    const services = () => {
       // An agent of this build runs already, or was switched off.
-      if (root !== '' || (isSame && !isFirst)) return {}
-      const refusals = startAgent(systemctl, isFirst, told)
+      if (root !== '' || !service || (isSame && !isFirst)) return {}
+      const refusals = startAgent(systemctl, { isFirst, names }, told)
       notes.push(...refusals)
       const isRefused = isFirst && refusals.length > 0
       return isFirst
         ? { first: () => stopAgent(systemctl, told), last: () => forgetUnit(systemctl, told), isRefused }
-        : { last: () => startAgent(systemctl, false, told) }
+        : { last: () => startAgent(systemctl, { isFirst: false, names: before.names }, told) }
     }
-    uninterrupted(() => applyInstall(root, plan, withServices))
+    const restorecon = root === '' ? await restoreconOf() : undefined
+    const label =
+      restorecon && ((paths: readonly string[]) => void notes.push(...labelFiles(restorecon, paths)))
+    uninterrupted(() => applyInstall(root, plan, { services, label }))
     say(`installed ${version} (build ${buildId})`)
   }
   if (sources.shim === undefined)
@@ -102,13 +109,15 @@ export async function uninstall({ root, dryRun, force }: Wishes): Promise<void> 
     const programs = { folder, path: path.join(':'), cache: root + cniCache }
     for (const line of bringHome(attachments, programs, run)) say(`  ${line}`)
   }
-  const systemctl = root === '' ? await systemctlOf() : undefined
+  // An install with --no-service has no unit.
+  const hasUnit = manifest.files.some(({ purpose }) => purpose === 'unit')
+  const systemctl = root === '' && hasUnit ? await systemctlOf() : undefined
   const notes = uninterrupted(() => {
     const before = [...stopAgent(systemctl, told), ...clearState(stateDirs)]
     try {
       applyRemoval(root, plan)
     } catch (error) {
-      startAgent(systemctl, true, told)
+      if (hasUnit) startAgent(systemctl, { isFirst: true, ...placesOf(manifest.libexecDir) }, told)
       throw error
     }
     return [...before, ...forgetUnit(systemctl, told)]

@@ -25,7 +25,16 @@ export interface Placement {
 export function place(env: Readonly<Record<string, string | undefined>>): Placement {
   const has = env.VF_NATIVE === '0' ? new Set<Feature>() : machineFeatures()
   const files = new Map(nativeFiles().map((file) => [file, readFileSync(join(top, file), 'utf8')]))
+  for (const [file, text] of files) {
+    const only = onlyOf(text)
+    if (only !== undefined && env[only] === undefined) files.delete(file)
+  }
   return placeFiles(files, has, lackOf)
+}
+
+/** The variable without which a file is in no run, by its line `// only: VF_RUNTIMES`; undefined for a file of every run. */
+export function onlyOf(text: string): string | undefined {
+  return /^\/\/ only: (\w+)$/m.exec(text)?.[1]
 }
 
 /** The place of files, by path and text, when a kernel has these features. `lack` tells why a package can't be had. */

@@ -1,7 +1,7 @@
 /** Folders that have to be made, and proof that no link leads out of the root. */
 import { statSync } from 'node:fs'
 import { errorText } from '../../lib/error-text.ts'
-import { folderOf } from '../../lib/path.ts'
+import { folderOf, partsOf } from '../../lib/path.ts'
 import { isEntry, realPath } from '../../sys/files.ts'
 import { InstallError } from '../errors.ts'
 
@@ -12,10 +12,7 @@ import { InstallError } from '../errors.ts'
 export function newFolders(root: string, paths: readonly string[]): readonly string[] {
   const missing = new Set<string>()
   for (const folder of new Set(paths.map(folderOf))) {
-    const parts = folder
-      .split('/')
-      .slice(1)
-      .filter((part) => part !== '')
+    const parts = partsOf(folder)
     for (let depth = 1; depth <= parts.length; depth++) {
       const path = `/${parts.slice(0, depth).join('/')}`
       if (isFolder(root + path)) requireInside(root, path)
