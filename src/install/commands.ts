@@ -11,7 +11,7 @@ import { cniCache } from './attachments/cached-config.ts'
 import { clearState } from './attachments/clear-state.ts'
 import { requireKnownFormats, requireNone, requireNoneAlive, stateDirsOf } from './attachments/rules.ts'
 import type { Wishes } from './command-line.ts'
-import { InstallError } from './errors.ts'
+import { InstallError, requireRoot } from './errors.ts'
 import { applyInstall, applyRemoval } from './files/apply.ts'
 import { Contents } from './files/content.ts'
 import { placesOf } from './files/layout.ts'
@@ -19,7 +19,8 @@ import { manifestFile, noManifest, readManifest } from './files/manifest.ts'
 import { planInstall } from './files/plan.ts'
 import { planRemoval } from './files/removal.ts'
 import { findSources } from './files/sources.ts'
-import { labelFiles } from './labels.ts'
+import { requireWritable } from './files/writable.ts'
+import { Labels } from './labels.ts'
 import { restoreconOf, runProgram, systemctlOf } from './run.ts'
 import { findFolders } from './runtimes/find.ts'
 import { forgetUnit, startAgent, stopAgent } from './services.ts'
@@ -34,6 +35,7 @@ const told = (line: string) => say(`  ${line}`)
 /** `vf-flower install`. @throws InstallError, and then nothing has changed */
 export async function install(wishes: Wishes): Promise<void> {
   const { root, dryRun, service } = wishes
+  if (root === '' && !dryRun) requireRoot('install', process.getuid?.() ?? 0)
   const contents = new Contents()
   const former = readManifest(root)
   const before = placesOf(former?.libexecDir)
@@ -48,6 +50,7 @@ export async function install(wishes: Wishes): Promise<void> {
   })
   const plan = planInstall(root, layout, former ?? noManifest, contents)
   for (const line of installLines(root, plan, sources, folders, dryRun)) say(line)
+  requireWritable(root, plan.steps, placesOf(layout.libexecDir))
   const notes = [
     ...found.notes,
     ...found.problems,
@@ -69,9 +72,10 @@ export async function install(wishes: Wishes): Promise<void> {
         : { last: () => startAgent(systemctl, { isFirst: false, names: before.names }, told) }
     }
     const restorecon = root === '' ? await restoreconOf() : undefined
-    const label =
-      restorecon && ((paths: readonly string[]) => void notes.push(...labelFiles(restorecon, paths)))
+    const labels = restorecon && new Labels(restorecon)
+    const label = labels && ((paths: readonly string[]) => labels.give(paths))
     uninterrupted(() => applyInstall(root, plan, { services, label }))
+    notes.push(...(labels?.notes() ?? []))
     say(`installed ${version} (build ${buildId})`)
   }
   if (sources.shim === undefined)
@@ -87,6 +91,7 @@ export async function install(wishes: Wishes): Promise<void> {
 
 /** `vf-flower uninstall`. @throws InstallError, and then nothing was removed */
 export async function uninstall({ root, dryRun, force }: Wishes): Promise<void> {
+  if (root === '' && !dryRun) requireRoot('uninstall', process.getuid?.() ?? 0)
   const manifest = readManifest(root)
   if (manifest === undefined) {
     say(`nothing is installed: there is no "${root}${manifestFile}"`)

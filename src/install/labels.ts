@@ -12,11 +12,28 @@ export function hasSelinux(): boolean {
   return isThere(enforce)
 }
 
-/** Labels files. Returns lines for people about what failed: plugins may work all the same. */
-export function labelFiles(restorecon: Restorecon, paths: readonly string[]): readonly string[] {
-  const refusal = restorecon(paths)
-  if (refusal === undefined) return []
-  return [
-    `SELinux is active, and restorecon (package policycoreutils) failed: ${refusal}. Files have the labels of their folders: run "restorecon -v ${paths.join(' ')}", or containerd and systemd may not be allowed to execute them`,
-  ]
+/** Labels files, and keeps what failed: plugins may work all the same. */
+export class Labels {
+  readonly #restorecon: Restorecon
+  readonly #without: string[] = []
+  #refusal: string | undefined
+
+  constructor(restorecon: Restorecon) {
+    this.#restorecon = restorecon
+  }
+
+  give(paths: readonly string[]): void {
+    const refusal = this.#restorecon(paths)
+    if (refusal === undefined) return
+    this.#refusal ??= refusal
+    this.#without.push(...paths)
+  }
+
+  /** A line for people about all that failed. */
+  notes(): readonly string[] {
+    if (this.#refusal === undefined) return []
+    return [
+      `SELinux is active, and restorecon (package policycoreutils) failed: ${this.#refusal}. Files have the labels of their folders: run "restorecon -v ${this.#without.join(' ')}", or containerd and systemd may not be allowed to execute them`,
+    ]
+  }
 }

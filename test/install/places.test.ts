@@ -4,7 +4,7 @@ import { readlinkSync, statSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { placesOf } from '../../src/install/files/layout.ts'
 import { readManifest } from '../../src/install/files/manifest.ts'
-import { labelFiles } from '../../src/install/labels.ts'
+import { Labels } from '../../src/install/labels.ts'
 import { type InstallBed, makeInstallBed, UNIT } from './bed.ts'
 
 const cni = '/opt/cni/bin'
@@ -110,11 +110,19 @@ describe('labels', () => {
   })
 
   test('that fail are told with the command', () => {
-    expect(labelFiles(() => undefined, ['/a'])).toEqual([])
-    expect(labelFiles(() => 'spawnSync restorecon ENOENT', ['/a', '/b'])).toEqual([
+    const notesOf = (...refusals: readonly (string | undefined)[]) => {
+      const left = [...refusals]
+      const labels = new Labels(() => left.shift())
+      labels.give(['/a'])
+      labels.give(['/b', '/c'])
+      return labels.notes()
+    }
+    expect(notesOf(undefined, undefined)).toEqual([])
+    expect(notesOf('none', 'neither')).toEqual([
       expect.stringMatching(
-        /^SELinux is active, and restorecon \(package policycoreutils\) failed: .*ENOENT.*"restorecon -v \/a \/b"/,
+        /^SELinux is active, and restorecon \(package policycoreutils\) failed: none\. .*"restorecon -v \/a \/b \/c"/,
       ),
     ])
+    expect(notesOf(undefined, 'none').join()).toContain('"restorecon -v /b /c"')
   })
 })

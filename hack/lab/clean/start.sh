@@ -22,9 +22,14 @@ join() {
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
   join /sys/fs/cgroup
 else
-  for folder in /sys/fs/cgroup/*; do
-    # Two names of one hierarchy are a folder and a link.
-    if [ -e "$folder/cgroup.procs" ] && [ ! -L "$folder" ]; then join "$folder"; fi
-  done
+  # Hierarchies of others may come and go; those that systemd and container runtimes use stay.
+  while IFS=: read -r _ controllers _; do
+    case $controllers in
+      '') folder=unified ;;
+      name=*) folder=${controllers#name=} ;;
+      *) folder=$controllers ;;
+    esac
+    if mountpoint -q "/sys/fs/cgroup/$folder"; then join "/sys/fs/cgroup/$folder"; fi
+  done </proc/self/cgroup
 fi
 exec unshare --net --mount --uts --ipc --pid --cgroup --fork --kill-child=KILL sh "$here/boot.sh" "$2" "$3" "$here/../containerd/groups.sh"

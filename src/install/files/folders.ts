@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs'
 import { errorText } from '../../lib/error-text.ts'
 import { folderOf, partsOf } from '../../lib/path.ts'
-import { isEntry, realPath } from '../../sys/files.ts'
+import { isEntry, linkTarget, realPath } from '../../sys/files.ts'
 import { InstallError } from '../errors.ts'
 
 /**
@@ -28,7 +28,10 @@ function isFolder(path: string): boolean {
   try {
     if (statSync(path).isDirectory()) return true
   } catch (error) {
-    throw new InstallError(`Cannot use the folder "${path}": ${errorText(error)}`)
+    const target = linkTarget(path)
+    const words =
+      target === undefined ? errorText(error) : `it is a symbolic link to "${target}": ${errorText(error)}`
+    throw new InstallError(`Cannot use the folder "${path}": ${words}`)
   }
   throw new InstallError(`Cannot make the folder "${path}": something else has this name`)
 }

@@ -35,6 +35,12 @@ export function planInstall(root: string, layout: Layout, former: Manifest, cont
   const { build, version } = layout.sources
   const notes: string[] = []
   const wanted = layoutOf(layout)
+  const folders = newFolders(root, [
+    ...wanted.map(({ path }) => path),
+    `${manifestFolder}/install.json`,
+    // Plugins make it with their first record. Made here, it goes again with uninstall.
+    `${defaultStateDir}/record`,
+  ])
   const steps = wanted.flatMap((one) => judge(root, one, former, contents, notes) ?? [])
   const builds = [...former.builds.filter((one) => one.build !== build), { build, version }]
   const gone = builds.slice(0, -keptBuilds).map((one) => one.build)
@@ -49,12 +55,6 @@ export function planInstall(root: string, layout: Layout, former: Manifest, cont
     return found !== undefined && found !== 'other' && isSame(found, content)
   }
   const isOver = (one: InstalledFile) => isGone(one) || isMoved(one)
-  const folders = newFolders(root, [
-    ...steps.map(({ path }) => path),
-    `${manifestFolder}/install.json`,
-    // Plugins make it with their first record. Made here, it goes again with uninstall.
-    `${defaultStateDir}/record`,
-  ])
   const common = {
     ...{
       schema: former.schema,

@@ -99,7 +99,16 @@ export function putFile(root: string, step: Step, written: Written, undo: Undo):
     throw stepFailed(content.kind === 'link' ? 'make the link' : 'write', path, error)
   } finally {
     // Also after a rename to another name of the same file, which does nothing (rename(2)).
-    rmSync(temporary, { force: true })
+    forget(temporary)
+  }
+}
+
+/** Removes a file that is only there for a moment. One that stays is cleared away by the next install. */
+function forget(path: string): void {
+  try {
+    rmSync(path, { force: true })
+  } catch {
+    // The reason for which there is none, such as a read-only folder, is told already.
   }
 }
 

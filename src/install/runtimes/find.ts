@@ -55,7 +55,7 @@ export function findFolders(root: string): Found {
     }
   }
   for (const [name, file] of containerds) look(`${name}, ${file}`, () => containerdFolders(root, file))
-  look(`CRI-O, ${crioFile}`, () => crioFolders(root))
+  look(`CRI-O, ${isThere(root + crioFile) ? crioFile : `${crioFile}.d`}`, () => crioFolders(root))
   const usual = usualFolders
     .filter((path) => isThere(root + path))
     .map((path) => ({ path, by: 'it is there' }))

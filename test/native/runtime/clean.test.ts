@@ -52,9 +52,9 @@ beforeAll(async () => {
   await bring()
 }, 1_200_000)
 afterAll(async () => {
+  process.stderr.write(`${took.join('\n')}\n`)
   client?.kill('SIGKILL')
   await node?.end()
-  process.stderr.write(`${took.join('\n')}\n`)
 }, 60_000)
 
 /** A wire between the node and a client. */
