@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Feature } from '../../hack/lab/features.ts'
-import { nativeFiles, needsOf, packagesOf, placeFiles } from './placement.ts'
+import { nativeFiles, needsOf, onlyOf, packagesOf, place, placeFiles } from './placement.ts'
 
 describe('the line with what a file needs', () => {
   test('may stand anywhere at the beginning of a line, and ends with it', () => {
@@ -96,4 +96,12 @@ test('the line with packages is one line, and may be absent', () => {
     'runc',
   ])
   expect(packagesOf('// needs: veth\nconst text = "// packages: a"\n')).toEqual([])
+})
+
+test('a file that is for some runs alone is in no other', () => {
+  expect(onlyOf('// needs: veth\n// only: VF_RUNTIMES\n')).toBe('VF_RUNTIMES')
+  expect(onlyOf('// only with luck\n')).toBeUndefined()
+  const file = 'test/native/runtime/clean.test.ts'
+  const { native, lab, nowhere } = place({ VF_NATIVE: '0' })
+  expect([...native, ...lab.keys(), ...nowhere.keys()]).not.toContain(file)
 })
