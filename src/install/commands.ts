@@ -19,7 +19,7 @@ import { manifestFile, noManifest, readManifest } from './files/manifest.ts'
 import { planInstall } from './files/plan.ts'
 import { planRemoval } from './files/removal.ts'
 import { findSources } from './files/sources.ts'
-import { requireWritable } from './files/writable.ts'
+import { noexecNotes, requireWritable } from './files/writable.ts'
 import { Labels } from './labels.ts'
 import { restoreconOf, runProgram, systemctlOf } from './run.ts'
 import { findFolders } from './runtimes/find.ts'
@@ -75,7 +75,7 @@ export async function install(wishes: Wishes): Promise<void> {
     const labels = restorecon && new Labels(restorecon)
     const label = labels && ((paths: readonly string[]) => labels.give(paths))
     uninterrupted(() => applyInstall(root, plan, { services, label }))
-    notes.push(...(labels?.notes() ?? []))
+    notes.push(...(labels?.notes() ?? []), ...noexecNotes(root, plan.steps))
     say(`installed ${version} (build ${buildId})`)
   }
   if (sources.shim === undefined)

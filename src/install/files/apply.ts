@@ -4,7 +4,7 @@ import { folderOf, lastPart } from '../../lib/path.ts'
 import { defaultStateDir } from '../../records/store.ts'
 import { errorCode } from '../../sys/errno.ts'
 import { isEntry } from '../../sys/files.ts'
-import { InstallError } from '../errors.ts'
+import { InstallError, stepFailed } from '../errors.ts'
 import { stages } from './layout.ts'
 import { asideEnd, type Manifest, manifestFile, writeManifest } from './manifest.ts'
 import type { Plan } from './plan.ts'
@@ -37,8 +37,10 @@ export function applyInstall(root: string, plan: Plan, { services, label }: Arou
     clear(root, plan.during)
     for (const folder of plan.folders)
       makeFolder(root + folder, folder === defaultStateDir ? 0o700 : 0o755, undo)
-    keepBefore(root + manifestFile, undo)
-    writeManifest(root, plan.during)
+    listing(root, () => {
+      keepBefore(root + manifestFile, undo)
+      writeManifest(root, plan.during)
+    })
     const written = new Written(label !== undefined)
     let ways: WaysBack = {}
     undo.add(() => ways.last?.())
@@ -54,7 +56,8 @@ export function applyInstall(root: string, plan: Plan, { services, label }: Arou
     }
     for (const { path, isAside } of plan.removals)
       takeFile(root + path, isAside === true && isEntry(root + path + asideEnd), undo)
-    writeManifest(root, ways.isRefused === true ? { ...plan.after, isEnabled: false } : plan.after)
+    const after = ways.isRefused === true ? { ...plan.after, isEnabled: false } : plan.after
+    listing(root, () => writeManifest(root, after))
   })
 }
 
@@ -69,6 +72,15 @@ export function applyRemoval(root: string, plan: RemovalPlan): void {
   // Until now another uninstall would complete this one.
   rmSync(root + manifestFile, { force: true })
   for (const folder of plan.folders) if (isAbove(folder)) removeIfEmpty(root + folder)
+}
+
+/** Does something with the list of installed files. @throws InstallError */
+function listing(root: string, action: () => void): void {
+  try {
+    action()
+  } catch (error) {
+    throw stepFailed('write the list of installed files', root + manifestFile, error)
+  }
 }
 
 function undoable(action: (undo: Undo) => void): void {

@@ -32,6 +32,20 @@ export function requireWritable(root: string, steps: readonly Step[], places: Pl
   throw new InstallError(['Cannot install, and nothing was changed:', ...problems.values()].join('\n  '))
 }
 
+/** Lines about folders from which nothing can be executed, after files are there: their file system is mounted with noexec. */
+export function noexecNotes(root: string, steps: readonly Step[]): readonly string[] {
+  const programs = steps.filter(({ content }) => content.kind === 'file' && (content.mode & 0o111) !== 0)
+  const folders = new Set(
+    programs
+      .filter(({ path }) => refusal(root + path, constants.X_OK) === 'EACCES')
+      .map(({ path }) => folderOf(path)),
+  )
+  return [...folders].map(
+    (folder) =>
+      `nothing in "${root}${folder}" can be executed: its file system is mounted with noexec. Mount it without, or name another folder`,
+  )
+}
+
 /** The option that leaves this file out, or puts it elsewhere. */
 function wayOut({ path, purpose }: Step, { libexec, names }: Places): string {
   if (purpose === 'unit') return '; --no-service leaves the unit out'
@@ -46,10 +60,10 @@ function existing(root: string, folder: string): string {
   return folder === '' || folder === '/' || isThere(root + folder) ? folder : existing(root, folderOf(folder))
 }
 
-/** The kernel's word against a write, undefined if it has none. Nothing is tried. */
-function refusal(path: string): string | undefined {
+/** The kernel's word against a write, or against another use, undefined if it has none. Nothing is tried. */
+function refusal(path: string, use: number = constants.W_OK): string | undefined {
   try {
-    accessSync(path, constants.W_OK)
+    accessSync(path, use)
     return undefined
   } catch (error) {
     const code = errorCode(error)

@@ -85,6 +85,17 @@ test('a file and a folder that are immutable', async () => {
   await outputOf(lab, 'chattr -i /tmp/cni; umount /tmp/cni')
 })
 
+test('a CNI folder from which nothing can be executed', async () => {
+  await outputOf(lab, 'mount -t tmpfs -o noexec tmpfs /tmp/cni')
+  const said = await mustInstall(lab, program, 'install', '--bin-dir', '/tmp/cni')
+  expect(said.match(/note: nothing in .*/g)).toEqual([
+    expect.stringContaining('nothing in "/tmp/cni" can be executed: its file system is mounted with noexec'),
+  ])
+  await mustInstall(lab, program, 'uninstall')
+  await outputOf(lab, 'umount /tmp/cni')
+  expect(await lookAtFiles(lab)).toEqual(before)
+})
+
 test('a CNI folder that is a file, or a link to nothing', async () => {
   await outputOf(lab, 'echo >/tmp/cni/file; ln -s /nowhere /tmp/cni/link')
   expect(await refusal('--bin-dir', '/tmp/cni/file')).toContain(
@@ -94,6 +105,23 @@ test('a CNI folder that is a file, or a link to nothing', async () => {
     'Cannot use the folder "/tmp/cni/link": it is a symbolic link to "/nowhere"',
   )
   await outputOf(lab, 'rm /tmp/cni/*')
+})
+
+test('a list of installed files that can not be written is named, and the install before goes on', async () => {
+  await mustInstall(lab, program, 'install', '--no-service')
+  const list = '/var/lib/vf-flower'
+  await outputOf(lab, isReadOnly(list))
+  const { code, stderr } = await runInstaller(lab, builds[1].program, 'install')
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: expect.stringMatching(
+      /Cannot write the list of installed files "\/var\/lib\/vf-flower\/install.json": EROFS.*everything was taken back/,
+    ),
+  })
+  expect(await outputOf(lab, `grep -ao ${id} ${CNI}/vf-attach | head -1`)).toBe(id)
+  await outputOf(lab, `umount ${list}`)
+  await mustInstall(lab, program, 'uninstall')
+  expect(await lookAtFiles(lab)).toEqual(before)
 })
 
 test('who is not root may look, and is told', async () => {
