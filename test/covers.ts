@@ -18,6 +18,8 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'install/files/folders': ['install/files'],
   'install/files/layout': ['install/files'],
   'install/json-file': ['install/network', 'native/install/attachments'],
+  'install/files/writable': ['native/install/surroundings'],
+  'install/labels': ['install/places', 'native/install/install'],
   'install/lock': ['native/install/install'],
   'install/main': ['native/install/install'],
   'install/files/manifest': ['install/files'],

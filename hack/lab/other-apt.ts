@@ -74,9 +74,14 @@ export function apt(program: string, args: readonly string[], cwd?: string): str
   throw new AptError(`Cannot run "${program} ${args.join(' ')}": ${error?.message ?? stderr.trim()}`)
 }
 
+/** Name of the running release, such as trixie. @throws AptError */
+export function releaseName(): string {
+  return apt('sh', ['-c', '. /etc/os-release && echo "$VERSION_CODENAME"']).trim()
+}
+
 /** The configured source of the running release, with another suite. */
 function sourceOf(suite: string): string {
-  const release = apt('sh', ['-c', '. /etc/os-release && echo "$VERSION_CODENAME"']).trim()
+  const release = releaseName()
   const found = configured().find(({ name, component }) => name === release && component === 'main')
   if (found === undefined) throw new AptError(`Cannot find a source of ${release} among apt's sources`)
   const key = found.key === '' ? '' : `Signed-By: ${found.key}\n`
@@ -85,13 +90,19 @@ function sourceOf(suite: string): string {
 
 /** The configured sources of the network, one a line (sources.list(5)), for a processor. */
 function sourcesFor(architecture: string): string {
+  return configuredSources(`arch=${architecture}`)
+    .map((line) => `${line}\n`)
+    .join('')
+}
+
+/** The same as lines. `more` are options of each (sources.list(5)). */
+export function configuredSources(...more: readonly string[]): readonly string[] {
   return configured()
     .filter(({ site }) => /^https?:/.test(site))
     .map(({ site, name, component, key }) => {
-      const signed = key === '' ? '' : ` signed-by=${key}`
-      return `deb [arch=${architecture}${signed}] ${site} ${name} ${component}\n`
+      const options = [...more, ...(key === '' ? [] : [`signed-by=${key}`])]
+      return `deb ${options.length === 0 ? '' : `[${options.join(' ')}] `}${site} ${name} ${component}`
     })
-    .join('')
 }
 
 /** The configured sources with packages of Debian. */

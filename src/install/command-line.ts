@@ -1,4 +1,5 @@
 /** The command line of `vf-flower`. Pure. */
+import { plainPath } from '../lib/path.ts'
 
 /** Names of known plugins that can be made names of ours, on request. */
 export const aliasNames = ['sriov', 'host-device', 'portmap', 'bandwidth'] as const
@@ -15,6 +16,10 @@ export interface Wishes {
   readonly aliases: readonly Alias[]
   /** A file with a network config, or `example`. */
   readonly network: string | undefined
+  /** The folder of the programs of services, in the place of the usual ones; none: that of the install before, or the usual ones. */
+  readonly libexecDir: string | undefined
+  /** Installs the unit of the agent, and has systemd start it. */
+  readonly service: boolean
   readonly dryRun: boolean
   readonly force: boolean
 }
@@ -27,11 +32,11 @@ export type CommandLine =
 
 /** Options that have a value, by the command that knows them. */
 const withValue: Readonly<Record<string, readonly string[]>> = {
-  install: ['--root', '--bin-dir', '--alias', '--network'],
+  install: ['--root', '--bin-dir', '--libexec-dir', '--alias', '--network'],
   uninstall: ['--root'],
 }
 const flags: Readonly<Record<string, readonly string[]>> = {
-  install: ['--dry-run'],
+  install: ['--dry-run', '--no-service'],
   uninstall: ['--dry-run', '--force'],
 }
 
@@ -61,9 +66,9 @@ export function readCommandLine([command = '', ...words]: readonly string[]): Co
 
 function wishesOf(command: Wishes['command'], given: readonly [string, string][]): CommandLine {
   const all = (option: string) => given.flatMap(([name, value]) => (name === option ? [value] : []))
-  for (const option of ['--root', '--network'])
+  for (const option of ['--root', '--network', '--libexec-dir'])
     if (all(option).length > 1) return refused(`${option} is given twice`)
-  for (const option of ['--root', '--bin-dir'])
+  for (const option of ['--root', '--bin-dir', '--libexec-dir'])
     for (const path of all(option)) {
       if (!path.startsWith('/')) return refused(`${option} is "${path}"; must be an absolute path`)
       if (path.split('/').includes('..'))
@@ -76,27 +81,21 @@ function wishesOf(command: Wishes['command'], given: readonly [string, string][]
   if (stranger !== undefined)
     return refused(`--alias has "${stranger}"; must be some of ${aliasNames.join(', ')}, with commas`)
   const [root = '/'] = all('--root')
+  const libexecDir = all('--libexec-dir').map(plainPath)[0]
+  if (libexecDir === '') return refused('--libexec-dir is "/"; must be a folder below it')
   return {
     kind: 'run',
     wishes: {
       ...{
         command,
-        root: plain(root),
-        binDirs: [...new Set(all('--bin-dir').map(plain))].filter((one) => one !== ''),
+        root: plainPath(root),
+        binDirs: [...new Set(all('--bin-dir').map(plainPath))].filter((one) => one !== ''),
       },
       ...{ aliases: [...new Set(names.filter(isAlias))], network: all('--network')[0] },
+      ...{ libexecDir, service: all('--no-service').length === 0 },
       ...{ dryRun: all('--dry-run').length > 0, force: all('--force').length > 0 },
     },
   }
-}
-
-/** A path without double slashes, dots, and a slash at its end; '' for `/`. */
-export function plain(path: string): string {
-  return path
-    .split('/')
-    .filter((part) => part !== '' && part !== '.')
-    .map((part) => `/${part}`)
-    .join('')
 }
 
 function isAlias(name: string): name is Alias {

@@ -12,15 +12,17 @@ import { cniCache } from './attachments/cached-config.ts'
 import { clearState } from './attachments/clear-state.ts'
 import { requireKnownFormats, requireNone, requireNoneAlive, stateDirsOf } from './attachments/rules.ts'
 import type { Wishes } from './command-line.ts'
-import { InstallError } from './errors.ts'
+import { InstallError, requireRoot } from './errors.ts'
 import { applyInstall, applyRemoval } from './files/apply.ts'
 import { Contents } from './files/content.ts'
-import { libexec } from './files/layout.ts'
+import { placesOf } from './files/layout.ts'
 import { manifestFile, noManifest, readManifest } from './files/manifest.ts'
 import { planInstall } from './files/plan.ts'
 import { planRemoval } from './files/removal.ts'
 import { findSources } from './files/sources.ts'
-import { runProgram, systemctlOf } from './run.ts'
+import { noexecNotes, requireWritable } from './files/writable.ts'
+import { Labels } from './labels.ts'
+import { restoreconOf, runProgram, systemctlOf } from './run.ts'
 import { findFolders } from './runtimes/find.ts'
 import { forgetUnit, startAgent, stopAgent } from './services.ts'
 import { uninterrupted } from './signals.ts'
@@ -33,19 +35,23 @@ const told = (line: string) => say(`  ${line}`)
 
 /** `vf-flower install`. @throws InstallError, and then nothing has changed */
 export async function install(wishes: Wishes): Promise<void> {
-  const { root, dryRun } = wishes
+  const { root, dryRun, service } = wishes
+  if (root === '' && !dryRun) requireRoot('install', process.getuid?.() ?? 0)
   const contents = new Contents()
-  const sources = findSources('/proc/self/exe', { build: buildId, version }, contents, root + libexec)
   const former = readManifest(root)
+  const before = placesOf(former?.libexecDir)
+  const executable = { build: buildId, version }
+  const sources = findSources('/proc/self/exe', executable, contents, root + before.libexec)
   const found = findFolders(root)
   const stateDirs = stateDirsOf(root, found.confDirs)
   requireKnownFormats(attachmentsIn(linuxMachine, stateDirs))
-  const systemctl = root === '' ? await systemctlOf() : undefined
+  const systemctl = root === '' && service ? await systemctlOf() : undefined
   const { layout, folders, network } = layoutFor(wishes, {
     ...{ sources, unit: unitText, isEnabled: systemctl !== undefined, found, former },
   })
   const plan = planInstall(root, layout, former ?? noManifest, contents)
   for (const line of installLines(root, plan, sources, folders, dryRun)) say(line)
+  requireWritable(root, plan.steps, placesOf(layout.libexecDir))
   const notes = [
     ...found.notes,
     ...found.problems,
@@ -54,18 +60,23 @@ export async function install(wishes: Wishes): Promise<void> {
   ]
   if (!dryRun) {
     const isFirst = former?.isEnabled !== true
+    const { names } = placesOf(layout.libexecDir)
     const isSame = plan.steps.every(({ stage, does }) => stage === 'plugins' || does === 'keep')
-    const withServices = () => {
+    const services = () => {
       // An agent of this build runs already, or was switched off.
-      if (root !== '' || (isSame && !isFirst)) return {}
-      const refusals = startAgent(systemctl, isFirst, told)
+      if (root !== '' || !service || (isSame && !isFirst)) return {}
+      const refusals = startAgent(systemctl, { isFirst, names }, told)
       notes.push(...refusals)
       const isRefused = isFirst && refusals.length > 0
       return isFirst
         ? { first: () => stopAgent(systemctl, told), last: () => forgetUnit(systemctl, told), isRefused }
-        : { last: () => startAgent(systemctl, false, told) }
+        : { last: () => startAgent(systemctl, { isFirst: false, names: before.names }, told) }
     }
-    uninterrupted(() => applyInstall(root, plan, withServices))
+    const restorecon = root === '' ? await restoreconOf() : undefined
+    const labels = restorecon && new Labels(restorecon)
+    const label = labels && ((paths: readonly string[]) => labels.give(paths))
+    uninterrupted(() => applyInstall(root, plan, { services, label }))
+    notes.push(...(labels?.notes() ?? []), ...noexecNotes(root, plan.steps))
     say(`installed ${version} (build ${buildId})`)
   }
   if (sources.shim === undefined)
@@ -80,6 +91,7 @@ export async function install(wishes: Wishes): Promise<void> {
 
 /** `vf-flower uninstall`. @throws InstallError, and then nothing was removed */
 export async function uninstall({ root, dryRun, force }: Wishes): Promise<void> {
+  if (root === '' && !dryRun) requireRoot('uninstall', process.getuid?.() ?? 0)
   const manifest = readManifest(root)
   if (manifest === undefined) {
     say(`nothing is installed: there is no "${root}${manifestFile}"`)
@@ -102,13 +114,15 @@ export async function uninstall({ root, dryRun, force }: Wishes): Promise<void> 
     const programs = { folder, path: path.join(':'), cache: root + cniCache }
     for (const line of bringHome(attachments, programs, run)) say(`  ${line}`)
   }
-  const systemctl = root === '' ? await systemctlOf() : undefined
+  // An install with --no-service has no unit.
+  const hasUnit = manifest.files.some(({ purpose }) => purpose === 'unit')
+  const systemctl = root === '' && hasUnit ? await systemctlOf() : undefined
   const notes = uninterrupted(() => {
     const before = [...stopAgent(systemctl, told), ...clearState(stateDirs)]
     try {
       applyRemoval(root, plan)
     } catch (error) {
-      startAgent(systemctl, true, told)
+      if (hasUnit) startAgent(systemctl, { isFirst: true, ...placesOf(manifest.libexecDir) }, told)
       throw error
     }
     return [...before, ...forgetUnit(systemctl, told)]

@@ -10,5 +10,15 @@ export function stepFailed(what: string, path: string, error: unknown): InstallE
   const words = error instanceof Error ? error.message : String(error)
   const code = errorCode(error)
   const named = code === undefined || words.includes(code) ? words : `${code}: ${words}`
-  return new InstallError(`Cannot ${what} "${path}": ${named}`, { cause: error })
+  const hint =
+    code === 'EPERM' ? '; it or its folder may be immutable: lsattr shows it, chattr -i ends it' : ''
+  return new InstallError(`Cannot ${what} "${path}": ${named}${hint}`, { cause: error })
+}
+
+/** Makes sure that this process may change the node. @throws InstallError */
+export function requireRoot(command: string, uid: number): void {
+  if (uid !== 0)
+    throw new InstallError(
+      `Cannot ${command} as user ${uid}: must be root (with --root DIR, who may write there)`,
+    )
 }

@@ -1,5 +1,6 @@
 /** Other programs, which the installer waits for. */
 import type { Run } from './attachments/bring-home.ts'
+import { hasSelinux, type Restorecon } from './labels.ts'
 import { hasSystemd, type Systemctl } from './services.ts'
 
 /** Longest wait for a program, in milliseconds: the stop of an agent waits for its longest call. */
@@ -17,13 +18,20 @@ export async function runProgram(): Promise<Run> {
 
 /** The means to speak to systemd; undefined where it does not run. */
 export async function systemctlOf(): Promise<Systemctl | undefined> {
-  if (!hasSystemd()) return undefined
+  return hasSystemd() ? refusalsOf('systemctl') : undefined
+}
+
+/** The means to label files; undefined where SELinux is not active. */
+export async function restoreconOf(): Promise<Restorecon | undefined> {
+  return hasSelinux() ? refusalsOf('restorecon') : undefined
+}
+
+/** Runs a program with words; the outcome is the reason why it failed, undefined on success. */
+async function refusalsOf(program: string): Promise<(words: readonly string[]) => string | undefined> {
   const { spawnSync } = await import('node:child_process')
   return (words) => {
-    const { status, stdout, stderr, error } = spawnSync('systemctl', words, {
-      encoding: 'utf8',
-      timeout: patience,
-    })
+    const options = { encoding: 'utf8', timeout: patience } as const
+    const { status, stdout, stderr, error } = spawnSync(program, words, options)
     if (status === 0) return undefined
     return error?.message ?? (`${stderr}${stdout}`.trim() || `exit code ${status}`)
   }

@@ -1,6 +1,6 @@
 /** The agent as a service of systemd, where that runs. */
 import { isThere } from '../sys/files.ts'
-import { nameFolder, unitName } from './files/layout.ts'
+import { unitName } from './files/layout.ts'
 
 /** Runs `systemctl` with these words; returns the reason why it failed, undefined on success. */
 export type Systemctl = (words: readonly string[]) => string | undefined
@@ -12,17 +12,15 @@ export function hasSystemd(): boolean {
 
 /**
  * Has the agent of the new build run. `isFirst`: systemd was not told before to start the agent; later it is restarted if it runs. While it restarts, calls run by themselves: nothing depends on it. So a refusal is a line for
- * people and no failure. Returns these lines.
+ * people and no failure. `names` is the folder of the program's name. Returns these lines.
  */
 export function startAgent(
   systemctl: Systemctl | undefined,
-  isFirst: boolean,
+  { isFirst, names }: { readonly isFirst: boolean; readonly names: string },
   tell: (line: string) => void,
 ): readonly string[] {
   if (systemctl === undefined)
-    return [
-      `no systemd runs here: start ${nameFolder}/vf-agent yourself; a new one takes over from an old one`,
-    ]
+    return [`no systemd runs here: start ${names}/vf-agent yourself; a new one takes over from an old one`]
   return runAll(systemctl, tell, [
     ['daemon-reload'],
     // An operator who has switched the agent off since wants it off.

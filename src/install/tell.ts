@@ -32,7 +32,11 @@ export function installLines(
       ({ does, path, content }) =>
         `  ${verbs[does]} ${root}${path}${content.kind === 'link' ? ` -> ${content.target}` : ''}`,
     ),
-    ...removals.map(({ path }) => `  remove ${root}${path} (of a build before the last two upgrades)`),
+    ...removals.map(({ path, purpose }) => {
+      const why =
+        purpose === 'name' ? 'it is in another folder now' : 'of a build before the last two upgrades'
+      return `  remove ${root}${path} (${why})`
+    }),
   ]
 }
 

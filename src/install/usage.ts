@@ -5,7 +5,7 @@ export const usage = `vf-flower ${version}: installs the CNI plugins vf-attach a
 
 Usage:
   vf-flower install [--root DIR] [--bin-dir DIR]... [--alias NAMES] [--network FILE|example]
-                    [--dry-run]
+                    [--libexec-dir DIR] [--no-service] [--dry-run]
   vf-flower uninstall [--root DIR] [--force] [--dry-run]
 
 install writes the plugins into the CNI folders of containerd, CRI-O and k3s, as their configs
@@ -21,6 +21,9 @@ uninstall takes all of that back. It refuses while pods have devices, ports or l
                      with uninstall
   --network FILE     a network config for the folder where the runtimes look; never over one that
                      is there. "example" is a bridge with port mappings and limits
+  --libexec-dir DIR  a folder for the programs and for the names vfctl, vf-agent, vf-device-plugin
+                     and vf-flower, in the place of /usr/local; stays for later installs
+  --no-service       no unit is written, and systemd is told nothing
   --force            uninstall takes devices, ports and limits from pods that live
   --dry-run          says what would be done, and changes nothing
 

@@ -1,5 +1,5 @@
 /** Decides what is installed where: from the wishes, the runtimes' configs, and the install before. */
-import { isThere } from '../sys/files.ts'
+import { isThere, realPath } from '../sys/files.ts'
 import { type Alias, aliasNames, type Wishes } from './command-line.ts'
 import { InstallError } from './errors.ts'
 import type { Layout } from './files/layout.ts'
@@ -22,10 +22,13 @@ export function layoutFor(
     binDirs: named,
     aliases: wished,
     network: wish,
-  }: Pick<Wishes, 'root' | 'binDirs' | 'aliases' | 'network'>,
+    libexecDir: wishedLibexec,
+    service,
+  }: Pick<Wishes, 'root' | 'binDirs' | 'aliases' | 'network' | 'libexecDir' | 'service'>,
   {
     found,
     former,
+    unit,
     ...given
   }: Pick<Layout, 'sources' | 'unit' | 'isEnabled'> & { found: Found; former: Manifest | undefined },
 ): Decision {
@@ -39,6 +42,8 @@ export function layoutFor(
     )
   const before = (former?.binDirs ?? []).filter((path) => isThere(root + path))
   const folders = once(root, [...now, ...before.map((path) => ({ path, by: 'the install before' }))])
+  const libexecDir = wishedLibexec ?? former?.libexecDir
+  requireApart(root, libexecDir, folders)
   const network = wish === undefined ? undefined : wantedNetwork(wish)
   const texts =
     network === undefined
@@ -48,7 +53,19 @@ export function layoutFor(
   const aliases = new Map(
     binDirs.map((folder) => [folder, [...new Set([...wished, ...aliasesIn(folder, former)])]]),
   )
-  return { layout: { ...given, binDirs, aliases, networks: texts }, folders, network }
+  const layout = {
+    ...{ ...given, binDirs, aliases, libexecDir, networks: texts },
+    unit: service ? unit : undefined,
+  }
+  return { layout, folders, network }
+}
+
+/** Both have files of one name, which are not the same. @throws InstallError */
+function requireApart(root: string, dir: string | undefined, folders: readonly NamedFolder[]): void {
+  if (dir === undefined) return
+  const real = (path: string) => realPath(root + path) ?? root + path
+  if (folders.some(({ path }) => real(path) === real(dir)))
+    throw new InstallError(`Cannot use --libexec-dir "${dir}": it is a CNI folder; must be another one`)
 }
 
 /** Aliases of an install before: they must be of the new build, too. */

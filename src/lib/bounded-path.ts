@@ -3,6 +3,7 @@
  * stay below folders that the operator allows, wherever symbolic links lead.
  */
 import { lstatSync, realpathSync, type Stats } from 'node:fs'
+import { partsOf } from './path.ts'
 import { isOwn, octal } from './trusted-file.ts'
 
 /** A path that must not be used. `message` is the reason or the allowed paths, in words that follow "Cannot use KEY VALUE: ". */
@@ -35,7 +36,7 @@ export function boundedPath(path: string, folders: readonly string[]): string {
 
 /** Resolves the longest part that exists; the rest follows as it stands. */
 function resolved(path: string): string {
-  const parts = path.split('/').filter((part) => part !== '' && part !== '.')
+  const parts = partsOf(path)
   for (let count = parts.length; ; count--) {
     const head = `/${parts.slice(0, count).join('/')}`
     const real = realOf(head)
@@ -65,10 +66,7 @@ function isBelow(path: string, folder: string): boolean {
 
 /** The folders that `path` goes through below `top`, `path` itself included. */
 function foldersBetween(top: string, path: string): string[] {
-  const rest = path
-    .slice(top.length)
-    .split('/')
-    .filter((part) => part !== '')
+  const rest = partsOf(path.slice(top.length))
   const base = top === '/' ? '' : top
   return rest.map((_, index) => `${base}/${rest.slice(0, index + 1).join('/')}`)
 }

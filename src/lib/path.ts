@@ -15,6 +15,18 @@ export function isFolderPath(text: string): boolean {
   )
 }
 
+/** The parts of a path, without empty ones and dots. */
+export function partsOf(path: string): readonly string[] {
+  return path.split('/').filter((part) => part !== '' && part !== '.')
+}
+
+/** An absolute path without double slashes, dots, and a slash at its end; '' for `/`. */
+export function plainPath(path: string): string {
+  return partsOf(path)
+    .map((part) => `/${part}`)
+    .join('')
+}
+
 /** The path of the folder that a path is in, as dirname(3). Loading node:path takes some 0.3 ms. The path has no slash at its end. */
 export function folderOf(path: string): string {
   const slash = path.lastIndexOf('/')

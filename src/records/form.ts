@@ -4,6 +4,8 @@
  * would cost start time in each call.
  */
 
+import { isObject } from '../lib/json.ts'
+
 /** Judges a value that was read from a file. */
 export type Check = (value: unknown) => boolean
 
@@ -106,7 +108,7 @@ class ObjectForm<T> implements Form<T> {
   }
 
   read(value: unknown, left?: LeftOut): T {
-    if (!isRecord(value)) throw new Misfit('must be of type object')
+    if (!isObject(value)) throw new Misfit('must be of type object')
     this.#list ??= Object.entries(this.#fields)
     const found: Record<string, unknown> = {}
     const known = left === undefined ? this.#readWhole(value, found) : this.#readPart(value, found, left)
@@ -195,11 +197,6 @@ function below(key: string, form: Form<unknown>): string[] {
   return form.keys().map((one) => `${key}.${one}`)
 }
 
-/** True for an object that is no list. */
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 /** A list of such values. */
 export function list<T>(form: Form<T>): Form<T[]> {
   const element = { form, isOptional: true }
@@ -240,7 +237,7 @@ export function mapOf<T>(isKey: Check, form: Form<T>): Form<Readonly<Record<stri
   const member = { form, isOptional: true }
   return {
     read: (value, left) => {
-      if (!isRecord(value)) throw new Misfit('must be of type object')
+      if (!isObject(value)) throw new Misfit('must be of type object')
       const pairs = Object.entries(value).flatMap(([key, one]) => {
         if (!isKey(key)) throw new Misfit(notOurs)
         const read = understood(key, member, one, left)

@@ -14,9 +14,9 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Wishes } from '../../src/install/command-line.ts'
-import { applyInstall, applyRemoval, type WaysBack } from '../../src/install/files/apply.ts'
+import { type Around, applyInstall, applyRemoval, type WaysBack } from '../../src/install/files/apply.ts'
 import { Contents } from '../../src/install/files/content.ts'
-import { libexec } from '../../src/install/files/layout.ts'
+import { placesOf } from '../../src/install/files/layout.ts'
 import { noManifest, readManifest } from '../../src/install/files/manifest.ts'
 import { type Plan, planInstall } from '../../src/install/files/plan.ts'
 import { planRemoval, type RemovalPlan } from '../../src/install/files/removal.ts'
@@ -26,6 +26,8 @@ import { layoutFor } from '../../src/install/wanted-layout.ts'
 
 /** The wishes of a test. */
 export type Wish = Partial<Pick<Wishes, 'binDirs' | 'aliases' | 'network'>> & {
+  readonly libexecDir?: string
+  readonly service?: boolean
   /** False: a build that was made without a C compiler. */
   readonly hasShim?: boolean
   /** The build that the shim beside the program is of. */
@@ -40,12 +42,17 @@ export interface InstallBed {
   write(path: string, text: string, mode?: number): void
   read(path: string): string
   plan(build: string, wish?: Wish): Plan
-  install(build: string, wish?: Wish, services?: () => WaysBack): Plan
+  install(build: string, wish?: Wish, services?: () => WaysBack, label?: Around['label']): Plan
   uninstall(): RemovalPlan
   /** Every entry: kind, mode, content. */
   tree(): Readonly<Record<string, string>>
   end(): void
 }
+
+/** The unit that the build hands over. */
+export const UNIT = '[Unit]\nExecStart=/usr/local/bin/vf-agent\n'
+
+const noWish = { binDirs: [], aliases: [], network: undefined, libexecDir: undefined, service: true } as const
 
 /** Makes a root with these folders. */
 export function makeInstallBed(...folders: readonly string[]): InstallBed {
@@ -69,22 +76,22 @@ export function makeInstallBed(...folders: readonly string[]): InstallBed {
       writeFileSync(root + path, text, { mode })
     },
     read: (path) => readFileSync(root + path, 'utf8'),
-    plan: (build, { binDirs = [], aliases = [], network, hasShim = true, shimOf = build } = {}) => {
+    plan: (build, { hasShim = true, shimOf = build, ...wish } = {}) => {
+      const former = readManifest(root)
       const contents = new Contents()
       const sources = findSources(
         executableOf(build, hasShim, shimOf),
         { build: id(build), version: build },
         contents,
-        root + libexec,
+        root + placesOf(former?.libexecDir).libexec,
       )
-      const former = readManifest(root)
-      const around = { sources, unit: '[Unit]\n', isEnabled: false, found: findFolders(root), former }
-      const { layout } = layoutFor({ root, binDirs, aliases, network }, around)
+      const around = { sources, unit: UNIT, isEnabled: false, found: findFolders(root), former }
+      const { layout } = layoutFor({ ...noWish, root, ...wish }, around)
       return planInstall(root, layout, former ?? noManifest, contents)
     },
-    install: (build, wish, services = () => ({})) => {
+    install: (build, wish, services = () => ({}), label) => {
       const plan = bed.plan(build, wish)
-      applyInstall(root, plan, services)
+      applyInstall(root, plan, { services, label })
       return plan
     },
     uninstall: () => {

@@ -3,7 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { readCommandLine } from '../../src/install/command-line.ts'
 import { usage } from '../../src/install/usage.ts'
 
-const none = { root: '', binDirs: [], aliases: [], network: undefined, dryRun: false, force: false }
+const none = {
+  ...{ root: '', binDirs: [], aliases: [], network: undefined, dryRun: false, force: false },
+  ...{ libexecDir: undefined, service: true },
+}
 
 describe('is read', () => {
   test.each([
@@ -23,6 +26,8 @@ describe('is read', () => {
     ],
     [['install', '--network', 'example'], { command: 'install', network: 'example' }],
     [['install', '--root', '/'], { command: 'install' }],
+    [['install', '--libexec-dir', '/var//lib/x/'], { command: 'install', libexecDir: '/var/lib/x' }],
+    [['install', '--no-service'], { command: 'install', service: false }],
   ])('%j', (words, wishes) => {
     expect(readCommandLine(words)).toEqual({ kind: 'run', wishes: { ...none, ...wishes } })
   })
@@ -43,6 +48,10 @@ test.each([
   [['install', '--root', 'image'], '--root is "image"; must be an absolute path'],
   [['install', '--bin-dir', '/a/../b'], '--bin-dir is "/a/../b"; must be a path without ".."'],
   [['install', '--root', '/a', '--root', '/b'], '--root is given twice'],
+  [['install', '--libexec-dir', 'x'], '--libexec-dir is "x"; must be an absolute path'],
+  [['install', '--libexec-dir', '/.'], '--libexec-dir is "/"; must be a folder below it'],
+  [['install', '--libexec-dir', '/a', '--libexec-dir', '/b'], '--libexec-dir is given twice'],
+  [['uninstall', '--no-service'], 'unknown argument "--no-service" of uninstall'],
   [
     ['install', '--alias', 'bridge'],
     '--alias has "bridge"; must be some of sriov, host-device, portmap, bandwidth, with commas',
@@ -52,7 +61,7 @@ test.each([
 })
 
 test('the help has every option', () => {
-  for (const option of ['--root', '--bin-dir', '--alias', '--network', '--dry-run', '--force'])
-    expect(usage).toContain(option)
+  const options = ['--root', '--bin-dir', '--libexec-dir', '--alias', '--network', '--no-service']
+  for (const option of [...options, '--dry-run', '--force']) expect(usage).toContain(option)
   expect(Math.max(...usage.split('\n').map((line) => line.length))).toBeLessThan(101)
 })

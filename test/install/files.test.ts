@@ -13,11 +13,12 @@ import {
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { InstallError } from '../../src/install/errors.ts'
-import { libexec } from '../../src/install/files/layout.ts'
+import { placesOf } from '../../src/install/files/layout.ts'
 import { manifestFile, readManifest } from '../../src/install/files/manifest.ts'
-import { type InstallBed, makeInstallBed } from './bed.ts'
+import { type InstallBed, makeInstallBed, UNIT } from './bed.ts'
 
 const cni = '/opt/cni/bin'
+const { libexec } = placesOf(undefined)
 let bed: InstallBed
 beforeEach(() => {
   bed = makeInstallBed(cni)
@@ -40,7 +41,7 @@ describe('install', () => {
       )
       expect(bed.read(`/usr/local/bin/${name}`)).toContain('program')
     }
-    expect(bed.read('/etc/systemd/system/vf-agent.service')).toBe('[Unit]\n')
+    expect(bed.read('/etc/systemd/system/vf-agent.service')).toBe(UNIT)
   })
 
   test('gives one file several names where it can', () => {
@@ -120,6 +121,13 @@ describe('upgrade', () => {
       agent: expect.stringContaining(bed.id('b')),
       plugin: expect.stringContaining(bed.id('a')),
     })
+  })
+
+  test('goes on where somebody has removed a file of a build whose time is over', () => {
+    for (const build of ['a', 'b', 'c']) bed.install(build)
+    rmSync(bed.root + program('a', libexec))
+    bed.install('d')
+    expect(readManifest(bed.root)?.builds.map(({ version }) => version)).toEqual(['b', 'c', 'd'])
   })
 
   test('a build that comes back is the newest again', () => {

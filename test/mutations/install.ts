@@ -56,4 +56,32 @@ export const install: readonly Mutation[] = [
     test: ['install/files.test.ts', 'a file that somebody has made since the plan stays'],
     tier: 'quick',
   },
+  {
+    id: 'install-names-moved',
+    file: 'src/install/files/plan.ts',
+    mistake:
+      'Names of programs stay in /usr/local/bin when the operator names another folder, and lead to a build that goes later.',
+    old: "    if (purpose !== 'name' || keepsUnit) return false",
+    now: "    if (purpose !== 'unit') return false",
+    test: ['install/places.test.ts', 'moves the names'],
+    tier: 'quick',
+  },
+  {
+    id: 'install-labels-late',
+    file: 'src/install/files/apply.ts',
+    mistake: 'Files get their labels only when systemd has been told to start the agent.',
+    old: "      label?.([...made, ...steps.map(({ path }) => path)].map((path) => root + path))\n      if (stage !== 'services') continue\n      ways = services()\n",
+    now: "      if (stage !== 'services') continue\n      ways = services()\n      label?.([...made, ...steps.map(({ path }) => path)].map((path) => root + path))\n",
+    test: ['install/places.test.ts', 'come to folders and files of a part'],
+    tier: 'quick',
+  },
+  {
+    id: 'offload-forwarding-veth',
+    file: 'src/offload/portmap/plan-notes.ts',
+    mistake: 'A host port behind a veth on a node that does not forward is dead, and nobody says so.',
+    old: "    return stillNotes('clients on the wire and other pods (all but programs of the node itself)')",
+    now: '    return []',
+    test: ['offload/portmap/plan-notes.test.ts', 'a veth, which the node forwards to whole'],
+    tier: 'quick',
+  },
 ]

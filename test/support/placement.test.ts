@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Feature } from '../../hack/lab/features.ts'
-import { nativeFiles, needsOf, packagesOf, placeFiles } from './placement.ts'
+import { nativeFiles, needsOf, onlyOf, packagesOf, placeFiles } from './placement.ts'
 
 describe('the line with what a file needs', () => {
   test('may stand anywhere at the beginning of a line, and ends with it', () => {
@@ -55,11 +55,11 @@ describe('a file', () => {
     })
   })
 
-  test('whose program nobody has named runs nowhere, with the name of the variable', () => {
+  test('for runs with a variable runs nowhere without it, with its name', () => {
     const has = new Set<Feature>(['namespaces', 'veth'])
-    const file = new Map([['kubelet', '// needs: veth\n// programs: VF_KUBELET']])
+    const file = new Map([['kubelet', '// needs: veth\n// only: VF_KUBELET']])
     const placed = (env: Record<string, string>) => placeFiles(file, has, () => undefined, env)
-    expect(placed({}).nowhere).toEqual(new Map([['kubelet', 'VF_KUBELET names no program']]))
+    expect(placed({}).nowhere).toEqual(new Map([['kubelet', 'is for runs with VF_KUBELET']]))
     expect(placed({ VF_KUBELET: '/opt/kubelet' }).native).toEqual(['kubelet'])
   })
 
@@ -104,4 +104,9 @@ test('the line with packages is one line, and may be absent', () => {
     'runc',
   ])
   expect(packagesOf('// needs: veth\nconst text = "// packages: a"\n')).toEqual([])
+})
+
+test('the line with the variable of a run holds one name', () => {
+  expect(onlyOf('// needs: veth\n// only: VF_RUNTIMES\n')).toBe('VF_RUNTIMES')
+  expect(onlyOf('// only with luck\n')).toBeUndefined()
 })

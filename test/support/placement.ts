@@ -1,13 +1,14 @@
 // The place where each file of test/native runs: in a node made of namespaces, or, when the machine's kernel lacks what
-// the file needs, in the virtual machine. A file whose packages can't be had runs nowhere. In: the files, the kernel's features, what apt
-// has. Out: lists of paths.
+// the file needs, in the virtual machine. A file whose packages can't be had runs nowhere, one of test/lab neither. In: the files, the
+// kernel's features, what apt has. Out: lists of paths.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FEATURES, type Feature, machineFeatures } from '../../hack/lab/features.ts'
 import { lackOf } from '../../hack/lab/packages.ts'
 
 const top = join(import.meta.dirname, '../..')
-const FOLDER = 'test/native'
+const NATIVE = 'test/native'
+const LAB = 'test/lab'
 
 /** Paths from the top, of files of test/native. */
 export interface Placement {
@@ -16,7 +17,7 @@ export interface Placement {
   readonly lab: ReadonlyMap<string, readonly Feature[]>
   /**
    * Files that can't run, each with the reason: those about nodes of namespaces themselves, on a kernel that gives none, because no virtual
-   * machine can prove their claims; those whose packages can't be had; and those whose program nobody has named.
+   * machine can prove their claims; those for runs with a variable that is not set; and those whose packages can't be had, of test/lab too.
    */
   readonly nowhere: ReadonlyMap<string, string>
 }
@@ -24,11 +25,30 @@ export interface Placement {
 /** Places all files. VF_NATIVE=0 sends all of them to the virtual machine, like a kernel without namespaces. */
 export function place(env: Readonly<Record<string, string | undefined>>): Placement {
   const has = env.VF_NATIVE === '0' ? new Set<Feature>() : machineFeatures()
-  const files = new Map(nativeFiles().map((file) => [file, readFileSync(join(top, file), 'utf8')]))
-  return placeFiles(files, has, lackOf, env)
+  const texts = (files: readonly string[]) =>
+    new Map(files.map((file) => [file, readFileSync(join(top, file), 'utf8')]))
+  const placed = placeFiles(texts(nativeFiles()), has, lackOf, env)
+  const inLab = withoutPackages(texts(testFiles(LAB)), lackOf)
+  return { ...placed, nowhere: new Map([...placed.nowhere, ...inLab]) }
 }
 
-/** The place of files, by path and text, when a kernel has these features. `lack` tells why a package can't be had; `env` names programs. */
+/** Files whose packages can't be had, each with the reason. */
+export function withoutPackages(
+  files: ReadonlyMap<string, string>,
+  lack: (name: string) => string | undefined,
+): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const [file, text] of files) {
+    const missing = packagesOf(text).flatMap((name) => lack(name) ?? [])
+    if (missing.length > 0) found.set(file, missing.join('; '))
+  }
+  return found
+}
+
+/**
+ * The place of files, by path and text, when a kernel has these features. `lack` tells why a package can't be had; `env` has the variables of
+ * the run.
+ */
 export function placeFiles(
   files: ReadonlyMap<string, string>,
   has: ReadonlySet<Feature>,
@@ -37,17 +57,14 @@ export function placeFiles(
 ): Placement {
   const native: string[] = []
   const lab = new Map<string, Feature[]>()
-  const nowhere = new Map<string, string>()
+  const nowhere = withoutPackages(files, lack)
+  for (const [file, text] of files) {
+    const only = onlyOf(text)
+    if (only !== undefined && !env[only]) nowhere.set(file, `is for runs with ${only}`)
+  }
   for (const [file, text] of files) {
     const needs = needsOf(text, file)
-    const missing = [
-      ...programsOf(text).flatMap((name) => (env[name] ? [] : [`${name} names no program`])),
-      ...packagesOf(text).flatMap((name) => lack(name) ?? []),
-    ]
-    if (missing.length > 0) {
-      nowhere.set(file, missing.join('; '))
-      continue
-    }
+    if (nowhere.has(file)) continue
     const lacking = ['namespaces' as const, ...needs.filter((one) => one !== 'namespaces')].filter(
       (one) => !has.has(one),
     )
@@ -61,10 +78,19 @@ export function placeFiles(
 
 /** All test files of test/native, as paths from the top. */
 export function nativeFiles(): string[] {
-  return readdirSync(join(top, FOLDER), { recursive: true, encoding: 'utf8' })
+  return testFiles(NATIVE)
+}
+
+function testFiles(folder: string): string[] {
+  return readdirSync(join(top, folder), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.test.ts'))
     .sort()
-    .map((name) => `${FOLDER}/${name}`)
+    .map((name) => `${folder}/${name}`)
+}
+
+/** The variable without which a file runs nowhere, by its line `// only: VF_KUBELET`; undefined for a file of every run. */
+export function onlyOf(text: string): string | undefined {
+  return /^\/\/ only: (\w+)$/m.exec(text)?.[1]
 }
 
 /** The features that a file asks for by its line `// needs: bridge, nft`. `namespaces` is for a file about nodes themselves: every one runs in one. */
@@ -77,11 +103,6 @@ export function needsOf(text: string, file: string): Feature[] {
     if (feature === undefined) throw new Error(`${file} needs ${word}: must be one of ${FEATURES.join(', ')}`)
     return feature
   })
-}
-
-/** The environment variables of a file's line `// programs: VF_KUBELET`: each names a program that the user brings. */
-function programsOf(text: string): string[] {
-  return /^\/\/ programs: (.+)$/m.exec(text)?.[1]?.split(', ') ?? []
 }
 
 /** The Debian packages that a file uses without installing them, by its line `// packages: containerd, runc`; none without such a line. */

@@ -2,8 +2,8 @@
 // "request":{}}`; answers go as lines to standard output after the line `ready`: `{"id":1,"answer":{}}`, or `{"id":1,"refused":"..."}` with
 // the runtime's words. Several calls run at the same time. Ends with the end of its input.
 import { createInterface } from 'node:readline'
-import { Client, credentials, type ServiceError } from '@grpc/grpc-js'
-import { type CriCall, definitionOf } from './messages.ts'
+import { callCri } from './cri-call.ts'
+import type { CriCall } from './messages.ts'
 
 /** An order of cri.ts. */
 export interface CriOrder {
@@ -24,29 +24,12 @@ export interface CriReply {
 
 const socket = process.argv[2] ?? ''
 const lines = createInterface({ input: process.stdin })
-lines.on('line', (line) => obey(JSON.parse(line) as CriOrder))
+lines.on('line', (line) => void obey(JSON.parse(line) as CriOrder))
 lines.on('close', () => process.exit(0))
 process.stdout.write('ready\n')
 
-function obey({ id, call, request, timeout }: CriOrder): void {
-  // A connection for each call: a runtime that was started anew is found at once.
-  const client = new Client(`unix:${socket}`, credentials.createInsecure(), {
-    'grpc.use_local_subchannel_pool': 1,
-    'grpc.enable_channelz': 0,
-  })
-  const { path, requestSerialize, responseDeserialize } = definitionOf(call)
-  const options = { deadline: Date.now() + timeout }
-  client.makeUnaryRequest(
-    path,
-    requestSerialize,
-    responseDeserialize,
-    request,
-    options,
-    (error: ServiceError | null, answer) => {
-      client.close()
-      print(error === null ? { id, answer } : { id, refused: error.details || error.message })
-    },
-  )
+async function obey({ id, call, request, timeout }: CriOrder): Promise<void> {
+  print({ id, ...(await callCri(socket, call, request, timeout)) })
 }
 
 function print(reply: CriReply): void {

@@ -46,7 +46,7 @@ export interface Cri {
 }
 
 /** Longest time that a call may take, in milliseconds: that of kubelet. */
-const LONGEST_CALL = 120_000
+export const LONGEST_CALL = 120_000
 
 /** Starts a client for the runtime at `socket`, which need not run yet. */
 export async function startCri(lab: Lab, socket: string): Promise<Cri> {

@@ -4,10 +4,13 @@ import { WAIT_UNTIL } from '../bed/topology.ts'
 import { type Containerd, IMAGE } from './containerd.ts'
 import type { CriPort, KnownPod, PodSandboxConfig } from './cri.ts'
 
+/** The part of a container runtime that makes pods. */
+export type PodMaker = Pick<Containerd, 'cri' | 'cgroupParent' | 'sh'>
+
 /** A pod that a test wants. */
 export interface PodWish {
   readonly name: string
-  /** A name among the networks of the runtime. */
+  /** A name among the networks of the runtime; empty: the one that it takes by itself. */
   readonly network: string
   readonly ports?: readonly CriPort[]
   /** `kubernetes.io/ingress-bandwidth` and such. */
@@ -27,12 +30,12 @@ export interface RunningPod {
 }
 
 /** Makes the sandbox of a pod, which gives it its network. Returns its ID. @throws CriError with the runtime's words */
-export async function runSandbox(runtime: Containerd, wish: PodWish): Promise<string> {
+export async function runSandbox(runtime: PodMaker, wish: PodWish): Promise<string> {
   return (await sandbox(runtime, wish)).id
 }
 
 /** Makes a pod and starts its server; resolves when the server listens. @throws CriError with the runtime's words */
-export async function runPod(runtime: Containerd, wish: PodWish): Promise<RunningPod> {
+export async function runPod(runtime: PodMaker, wish: PodWish): Promise<RunningPod> {
   const { id, config } = await sandbox(runtime, wish)
   const word = `the word of ${wish.name}`
   const command = ['sh', '-c', `echo '${word}' >/www/index.html; exec httpd -f -p 80 -h /www`]
@@ -53,18 +56,18 @@ export async function runPod(runtime: Containerd, wish: PodWish): Promise<Runnin
 }
 
 /** Ends a pod as kubelet does: first stops it, then removes it; each is a DEL. @throws CriError */
-export async function endPod(runtime: Containerd, pod: { readonly id: string }): Promise<void> {
+export async function endPod(runtime: PodMaker, pod: { readonly id: string }): Promise<void> {
   await runtime.cri.call('StopPodSandbox', { pod_sandbox_id: pod.id })
   await runtime.cri.call('RemovePodSandbox', { pod_sandbox_id: pod.id })
 }
 
 /** All pods that the runtime knows. */
-export async function knownPods(runtime: Containerd): Promise<readonly KnownPod[]> {
+export async function knownPods(runtime: PodMaker): Promise<readonly KnownPod[]> {
   return (await runtime.cri.call('ListPodSandbox')).items as KnownPod[]
 }
 
 async function sandbox(
-  runtime: Containerd,
+  runtime: PodMaker,
   { name, network, ports = [], annotations = {} }: PodWish,
 ): Promise<{ id: string; config: PodSandboxConfig }> {
   const config: PodSandboxConfig = {

@@ -3,11 +3,12 @@ import { rmdirSync, rmSync } from 'node:fs'
 import { folderOf, lastPart } from '../../lib/path.ts'
 import { defaultStateDir } from '../../records/store.ts'
 import { errorCode } from '../../sys/errno.ts'
-import { InstallError } from '../errors.ts'
+import { isEntry } from '../../sys/files.ts'
+import { InstallError, stepFailed } from '../errors.ts'
 import { stages } from './layout.ts'
-import { type Manifest, manifestFile, writeManifest } from './manifest.ts'
+import { asideEnd, type Manifest, manifestFile, writeManifest } from './manifest.ts'
 import type { Plan } from './plan.ts'
-import { clearLeftovers, keepBefore, makeFolder, putFile, takeFile, Undo, type Written } from './put.ts'
+import { clearLeftovers, keepBefore, makeFolder, putFile, takeFile, Undo, Written } from './put.ts'
 import type { RemovalPlan } from './removal.ts'
 
 /** The way back of services, before and after that of files. */
@@ -18,29 +19,45 @@ export interface WaysBack {
   readonly isRefused?: boolean
 }
 
+/** What else an install does with files. */
+export interface Around {
+  /** Called once programs and unit are there, before any plugin is replaced. */
+  readonly services: () => WaysBack
+  /** Labels folders and files; undefined where files have no labels. */
+  readonly label: ((paths: readonly string[]) => void) | undefined
+}
+
 /**
- * Installs. `withServices` is called once programs and unit are there, before any plugin is replaced. It returns its ways back: one for
- * while the new names and unit are still there, one for when those of before are back.
+ * Installs. The services return their ways back: one for while the new names and unit are still there, one for when those of before are
+ * back.
  * @throws InstallError after everything was taken back
  */
-export function applyInstall(root: string, plan: Plan, withServices: () => WaysBack): void {
+export function applyInstall(root: string, plan: Plan, { services, label }: Around): void {
   undoable((undo) => {
     clear(root, plan.during)
     for (const folder of plan.folders)
       makeFolder(root + folder, folder === defaultStateDir ? 0o700 : 0o755, undo)
-    keepBefore(root + manifestFile, undo)
-    writeManifest(root, plan.during)
-    const written: Written = new Map()
+    listing(root, () => {
+      keepBefore(root + manifestFile, undo)
+      writeManifest(root, plan.during)
+    })
+    const written = new Written(label !== undefined)
     let ways: WaysBack = {}
     undo.add(() => ways.last?.())
     for (const stage of stages) {
-      for (const step of plan.steps) if (step.stage === stage) putFile(root, step, written, undo)
+      const steps = plan.steps.filter((step) => step.stage === stage)
+      for (const step of steps) putFile(root, step, written, undo)
+      // Folders come before what is in them, and programs before somebody may execute them.
+      const made = stage === 'programs' ? plan.folders : []
+      label?.([...made, ...steps.map(({ path }) => path)].map((path) => root + path))
       if (stage !== 'services') continue
-      ways = withServices()
+      ways = services()
       undo.add(() => ways.first?.())
     }
-    for (const { path } of plan.removals) takeFile(root + path, false, undo)
-    writeManifest(root, ways.isRefused === true ? { ...plan.after, isEnabled: false } : plan.after)
+    for (const { path, isAside } of plan.removals)
+      takeFile(root + path, isAside === true && isEntry(root + path + asideEnd), undo)
+    const after = ways.isRefused === true ? { ...plan.after, isEnabled: false } : plan.after
+    listing(root, () => writeManifest(root, after))
   })
 }
 
@@ -55,6 +72,15 @@ export function applyRemoval(root: string, plan: RemovalPlan): void {
   // Until now another uninstall would complete this one.
   rmSync(root + manifestFile, { force: true })
   for (const folder of plan.folders) if (isAbove(folder)) removeIfEmpty(root + folder)
+}
+
+/** Does something with the list of installed files. @throws InstallError */
+function listing(root: string, action: () => void): void {
+  try {
+    action()
+  } catch (error) {
+    throw stepFailed('write the list of installed files', root + manifestFile, error)
+  }
 }
 
 function undoable(action: (undo: Undo) => void): void {

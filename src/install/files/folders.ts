@@ -1,8 +1,8 @@
 /** Folders that have to be made, and proof that no link leads out of the root. */
 import { statSync } from 'node:fs'
 import { errorText } from '../../lib/error-text.ts'
-import { folderOf } from '../../lib/path.ts'
-import { isEntry, realPath } from '../../sys/files.ts'
+import { folderOf, partsOf } from '../../lib/path.ts'
+import { isEntry, linkTarget, realPath } from '../../sys/files.ts'
 import { InstallError } from '../errors.ts'
 
 /**
@@ -12,10 +12,7 @@ import { InstallError } from '../errors.ts'
 export function newFolders(root: string, paths: readonly string[]): readonly string[] {
   const missing = new Set<string>()
   for (const folder of new Set(paths.map(folderOf))) {
-    const parts = folder
-      .split('/')
-      .slice(1)
-      .filter((part) => part !== '')
+    const parts = partsOf(folder)
     for (let depth = 1; depth <= parts.length; depth++) {
       const path = `/${parts.slice(0, depth).join('/')}`
       if (isFolder(root + path)) requireInside(root, path)
@@ -31,7 +28,10 @@ function isFolder(path: string): boolean {
   try {
     if (statSync(path).isDirectory()) return true
   } catch (error) {
-    throw new InstallError(`Cannot use the folder "${path}": ${errorText(error)}`)
+    const target = linkTarget(path)
+    const words =
+      target === undefined ? errorText(error) : `it is a symbolic link to "${target}": ${errorText(error)}`
+    throw new InstallError(`Cannot use the folder "${path}": ${words}`)
   }
   throw new InstallError(`Cannot make the folder "${path}": something else has this name`)
 }

@@ -4,10 +4,27 @@ import { type Content, hashOf } from './content.ts'
 import type { Purpose } from './manifest.ts'
 import { programName, type Source, type Sources, shimName } from './sources.ts'
 
-/** The folder of the programs of services. Where SELinux rules, what is below it may be executed by a unit, unlike CNI folders. */
-export const libexec = '/usr/local/libexec/vf-flower'
-/** The folder of their names. */
-export const nameFolder = '/usr/local/bin'
+/** Folders of the programs of services. */
+export interface Places {
+  /** Of the programs, by their builds. */
+  readonly libexec: string
+  /** Of their names. */
+  readonly names: string
+}
+
+/** The usual folders. Where SELinux rules, what is below them may be executed by a unit, unlike CNI folders. */
+const usual: Places = { libexec: '/usr/local/libexec/vf-flower', names: '/usr/local/bin' }
+
+/** The folders of an install. `dir`: the one folder for both that the operator has named. */
+export function placesOf(dir: string | undefined): Places {
+  return dir === undefined ? usual : { libexec: dir, names: dir }
+}
+
+/** The text of the agent's unit, which names the program in the usual place, for the place that it has. */
+export function unitFor(unit: string, { names }: Places): string {
+  return unit.replace(`=${usual.names}/vf-agent\n`, `=${names}/vf-agent\n`)
+}
+
 /** The unit of the agent. */
 export const unitName = 'vf-agent.service'
 const unitFile = `/etc/systemd/system/${unitName}`
@@ -45,8 +62,10 @@ export interface Layout {
   readonly binDirs: readonly string[]
   /** Aliases by the CNI folder that they are in. */
   readonly aliases: ReadonlyMap<string, readonly Alias[]>
-  /** The text of the unit. */
-  readonly unit: string
+  /** The folder of the programs of services that the operator has named. */
+  readonly libexecDir: string | undefined
+  /** The text of the agent's unit, undefined where services are left alone. */
+  readonly unit: string | undefined
   readonly networks: readonly WantedText[]
   /** systemd is told to start the agent. */
   readonly isEnabled: boolean
@@ -57,6 +76,7 @@ export function layoutOf({
   sources,
   binDirs,
   aliases,
+  libexecDir,
   unit,
   networks,
 }: Omit<Layout, 'isEnabled'>): readonly Wanted[] {
@@ -74,6 +94,8 @@ export function layoutOf({
     return { path, stage, purpose, content, from: { text: words } }
   }
   const front = shim ?? program
+  const places = placesOf(libexecDir)
+  const { libexec, names } = places
   return [
     copy('programs', 'program', `${libexec}/${programName(build)}`, program),
     ...(shim === undefined ? [] : [copy('programs', 'program', `${libexec}/${shimName(build)}`, shim)]),
@@ -82,11 +104,11 @@ export function layoutOf({
       copy('programs', 'program', `${folder}/vf-flower`, program),
     ]),
     ...serviceNames.map((name): Wanted => {
-      const target = `../libexec/vf-flower/${programName(build)}`
-      const path = `${nameFolder}/${name}`
+      const target = `${libexec === names ? '' : '../libexec/vf-flower/'}${programName(build)}`
+      const path = `${names}/${name}`
       return { path, stage: 'services', purpose: 'name', content: { kind: 'link', target }, from: undefined }
     }),
-    text('services', 'unit', unitFile, unit),
+    ...(unit === undefined ? [] : [text('services', 'unit', unitFile, unitFor(unit, places))]),
     ...binDirs.flatMap((folder) => [
       ...pluginNames.map((name) => copy('plugins', 'shim', `${folder}/${name}`, front)),
       ...(aliases.get(folder) ?? []).map((name) => copy('plugins', 'alias', `${folder}/${name}`, front)),

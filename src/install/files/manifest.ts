@@ -45,6 +45,8 @@ const form = z.object({
   folders: z.array(text),
   /** CNI folders with the plugins. */
   binDirs: z.array(text),
+  /** The folder of the programs of services that the operator has named; none: the usual ones. */
+  libexecDir: z.optional(text),
   /** systemd was told to start the agent: from then on the operator decides about that. */
   isEnabled: z.optional(z.boolean()),
 })
@@ -76,13 +78,11 @@ export function readManifest(root: string): Manifest | undefined {
 }
 
 /** Writes the manifest, whole or not at all. @throws Node's errors of files */
-export function writeManifest(root: string, { builds, files, folders, binDirs, isEnabled }: Manifest): void {
+export function writeManifest(root: string, content: Manifest): void {
+  const { builds, files, folders, binDirs, libexecDir, isEnabled } = content
   const manifest: Manifest = {
-    schema,
-    builds,
-    files,
-    folders,
-    binDirs,
+    ...{ schema, builds, files, folders, binDirs },
+    ...(libexecDir === undefined ? {} : { libexecDir }),
     ...(isEnabled === true ? { isEnabled } : {}),
   }
   replaceFile(root + manifestFile, `${JSON.stringify(manifest, undefined, 2)}\n`, 'durable', 0o644)

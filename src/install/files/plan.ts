@@ -18,7 +18,7 @@ export interface Plan {
   /** Folders to make, the outer ones first. */
   readonly folders: readonly string[]
   readonly steps: readonly Step[]
-  /** Files of builds whose time is over. */
+  /** Files of builds whose time is over, and names that are in another folder now. */
   readonly removals: readonly InstalledFile[]
   /** The manifest while the work is under way: what may be there if it is cut off. */
   readonly during: Manifest
@@ -35,33 +35,44 @@ export function planInstall(root: string, layout: Layout, former: Manifest, cont
   const { build, version } = layout.sources
   const notes: string[] = []
   const wanted = layoutOf(layout)
+  const folders = newFolders(root, [
+    ...wanted.map(({ path }) => path),
+    `${manifestFolder}/install.json`,
+    // Plugins make it with their first record. Made here, it goes again with uninstall.
+    `${defaultStateDir}/record`,
+  ])
   const steps = wanted.flatMap((one) => judge(root, one, former, contents, notes) ?? [])
   const builds = [...former.builds.filter((one) => one.build !== build), { build, version }]
   const gone = builds.slice(0, -keptBuilds).map((one) => one.build)
   const isGone = ({ path }: InstalledFile) => gone.some((one) => isOfBuild(path, one))
   const written = steps.map((step) => entryOf(step, build, former))
   const rest = former.files.filter(({ path }) => !written.some((one) => one.path === path))
-  const folders = newFolders(root, [
-    ...steps.map(({ path }) => path),
-    `${manifestFolder}/install.json`,
-    // Plugins make it with their first record. Made here, it goes again with uninstall.
-    `${defaultStateDir}/record`,
-  ])
+  // A unit that stays executes the name that it knows.
+  const keepsUnit = layout.unit === undefined && former.files.some(({ purpose }) => purpose === 'unit')
+  const isMoved = ({ path, purpose, content }: InstalledFile) => {
+    if (purpose !== 'name' || keepsUnit) return false
+    const found = contents.at(root + path)
+    return found !== undefined && found !== 'other' && isSame(found, content)
+  }
+  const isOver = (one: InstalledFile) => isGone(one) || isMoved(one)
   const common = {
     ...{
       schema: former.schema,
       folders: [...former.folders, ...folders.filter((one) => !former.folders.includes(one))],
     },
     binDirs: [...layout.binDirs],
+    ...(layout.libexecDir === undefined ? {} : { libexecDir: layout.libexecDir }),
     isEnabled: former.isEnabled === true || layout.isEnabled,
   }
   return {
-    ...{ folders, steps, notes, removals: rest.filter(isGone) },
+    ...{ folders, steps, notes },
+    // Somebody may have removed one already.
+    removals: rest.filter((one) => isOver(one) && contents.at(root + one.path) !== undefined),
     during: { ...common, builds, files: [...former.files, ...written] },
     after: {
       ...common,
       builds: builds.slice(-keptBuilds),
-      files: [...rest.filter((one) => !isGone(one)), ...written],
+      files: [...rest.filter((one) => !isOver(one)), ...written],
     },
   }
 }

@@ -53,8 +53,24 @@ export class Undo {
   }
 }
 
-/** Files with a content that were written already, by its hash: the next one may be another name of theirs. */
-export type Written = Map<string, string[]>
+/** Files that were written already: the next one of the same content may be another name of theirs. */
+export class Written {
+  readonly #paths = new Map<string, string[]>()
+  readonly #isPerFolder: boolean
+
+  /** `isPerFolder`: files of different folders are files of their own, because a label belongs to the file and not to its name. */
+  constructor(isPerFolder: boolean) {
+    this.#isPerFolder = isPerFolder
+  }
+
+  /** Notes a file, and returns those of before that may be the same one. */
+  add(path: string, sha256: string): readonly string[] {
+    const key = this.#isPerFolder ? `${sha256} ${folderOf(path)}` : sha256
+    const known = this.#paths.get(key) ?? []
+    this.#paths.set(key, [...known, path])
+    return known
+  }
+}
 
 /** Makes a folder. @throws InstallError */
 export function makeFolder(path: string, mode: number, undo: Undo): void {
@@ -72,8 +88,7 @@ export function makeFolder(path: string, mode: number, undo: Undo): void {
 export function putFile(root: string, step: Step, written: Written, undo: Undo): void {
   const path = root + step.path
   const { content } = step
-  const known = content.kind === 'file' ? (written.get(content.sha256) ?? []) : []
-  if (content.kind === 'file') written.set(content.sha256, [...known, path])
+  const known = content.kind === 'file' ? written.add(path, content.sha256) : []
   if (step.does === 'keep') return
   const temporary = temporaryAt(path)
   try {
@@ -84,7 +99,16 @@ export function putFile(root: string, step: Step, written: Written, undo: Undo):
     throw stepFailed(content.kind === 'link' ? 'make the link' : 'write', path, error)
   } finally {
     // Also after a rename to another name of the same file, which does nothing (rename(2)).
-    rmSync(temporary, { force: true })
+    forget(temporary)
+  }
+}
+
+/** Removes a file that is only there for a moment. One that stays is cleared away by the next install. */
+function forget(path: string): void {
+  try {
+    rmSync(path, { force: true })
+  } catch {
+    // The reason for which there is none, such as a read-only folder, is told already.
   }
 }
 

@@ -1,6 +1,6 @@
 /** The CNI folders in the config of containerd, in its formats 1 to 3 (containerd, docs/cri/config.md and docs/man/containerd-config.toml.5.md). */
+import { partsOf, plainPath } from '../../lib/path.ts'
 import { listFolder } from '../../sys/files.ts'
-import { plain } from '../command-line.ts'
 import { folderAt, foldersAt, readToml, type Table, tableAt, textsAt } from './toml.ts'
 
 /** The CNI folders that a runtime names. */
@@ -52,7 +52,7 @@ function isCri(name: string): boolean {
 
 /** A config and those that it imports, in the order in which the later ones win. */
 function withImports(root: string, file: string, seen: Set<string>): readonly (readonly [string, Table])[] {
-  const path = plain(file)
+  const path = plainPath(file)
   if (seen.has(path)) return []
   seen.add(path)
   const config = readToml(root + path, path)
@@ -67,7 +67,7 @@ function withImports(root: string, file: string, seen: Set<string>): readonly (r
 /** The paths that fit a pattern with `*`, `?` and `[...]` (path/filepath.Glob of Go). */
 function expand(root: string, pattern: string): readonly string[] {
   let paths = ['']
-  for (const part of plain(pattern).slice(1).split('/')) {
+  for (const part of partsOf(pattern)) {
     if (!/[*?[]/.test(part)) {
       paths = paths.map((path) => `${path}/${part}`)
       continue

@@ -1,6 +1,6 @@
 /** The folders in which container runtimes of a node look for plugins and for network configs. Reads files only. */
+import { plainPath } from '../../lib/path.ts'
 import { isThere, realPath } from '../../sys/files.ts'
-import { plain } from '../command-line.ts'
 import { type CniFolders, containerdFolders } from './containerd.ts'
 import { crioFile, crioFolders } from './crio.ts'
 import { ConfigProblem } from './toml.ts'
@@ -55,13 +55,15 @@ export function findFolders(root: string): Found {
     }
   }
   for (const [name, file] of containerds) look(`${name}, ${file}`, () => containerdFolders(root, file))
-  look(`CRI-O, ${crioFile}`, () => crioFolders(root))
+  look(`CRI-O, ${isThere(root + crioFile) ? crioFile : `${crioFile}.d`}`, () => crioFolders(root))
   const usual = usualFolders
     .filter((path) => isThere(root + path))
     .map((path) => ({ path, by: 'it is there' }))
-  const binDirs = named.flatMap(({ binDirs: paths, by }) => paths.map((path) => ({ path: plain(path), by })))
+  const binDirs = named.flatMap(({ binDirs: paths, by }) =>
+    paths.map((path) => ({ path: plainPath(path), by })),
+  )
   const confDirs = named.flatMap(({ confDirs: paths, by }) =>
-    paths.map((path) => ({ path: plain(path), by })),
+    paths.map((path) => ({ path: plainPath(path), by })),
   )
   return {
     binDirs: once(root, binDirs.length === 0 ? usual : binDirs),

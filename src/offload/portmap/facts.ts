@@ -24,7 +24,7 @@ export interface OffloadFacts extends ReplyFacts {
   readonly ownAddresses: ReadonlySet<string>
   /** Mappings whose port a program of the node serves at 127.0.0.1, and who it is. */
   readonly servedLocally?: ReadonlyMap<PortMapping, string>
-  /** True for a family whose packets the node forwards; absent where nothing depends on it. */
+  /** True for a family whose packets the node forwards. */
   readonly forwards?: Readonly<Record<4 | 6, boolean>>
   /** The bond or team that the uplink is a port of. */
   readonly bond?: string
@@ -61,7 +61,8 @@ export function readOffloadFacts(
   const ownAddresses = new Set(onHost.map(({ address }) => parseCidr(address).ip))
   const base = {
     ...{ port, hostAddresses, ownAddresses, podAddresses },
-    ...(wire === undefined ? {} : { driver: driverOf(port), ...aroundUplink(kernel, wire.uplink) }),
+    ...(wire === undefined ? {} : { driver: driverOf(port), ...aroundUplink(wire.uplink) }),
+    forwards: { 4: isForwarding(kernel, 4), 6: isForwarding(kernel, 6) },
   }
   if (wire === undefined || port.link === undefined) return { ...base, podRoutes: [], podRules: [] }
   const { link } = port
@@ -84,11 +85,11 @@ export const forwardKeys = { 4: 'net/ipv4/ip_forward', 6: 'net/ipv6/conf/all/for
 /** Masters that use one of their ports, or some, at a time. */
 const bonds: ReadonlySet<string | undefined> = new Set(['bond', 'team'])
 
-function aroundUplink(
-  kernel: Kernel,
-  { name, slaveKind }: LinkFacts,
-): Pick<OffloadFacts, 'forwards' | 'bond'> {
-  const isOn = (family: 4 | 6) => kernel.sysctl('host', forwardKeys[family]) !== '0'
+function isForwarding(kernel: Kernel, family: 4 | 6): boolean {
+  return kernel.sysctl('host', forwardKeys[family]) !== '0'
+}
+
+function aroundUplink({ name, slaveKind }: LinkFacts): Pick<OffloadFacts, 'bond'> {
   const bond = bonds.has(slaveKind) ? (masterOf(name) ?? `a ${slaveKind}`) : undefined
-  return { forwards: { 4: isOn(4), 6: isOn(6) }, ...(bond === undefined ? {} : { bond }) }
+  return bond === undefined ? {} : { bond }
 }

@@ -1,4 +1,4 @@
-/** Notes for operators about a plan of port mappings on an uplink: clients that are not served, and the end of a mapping. Pure. */
+/** Notes for operators about a plan of port mappings: clients that are not served, and the end of a mapping. Pure. */
 import { ipFamily } from '../../lib/ip.ts'
 import type { PortKey } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'
@@ -14,18 +14,25 @@ export function nicNotes({ directSubnets }: Pick<OffloadConfig, 'directSubnets'>
   ]
 }
 
-/** Of what the mappings depend on beside the NIC: where the node does not forward, where a bond may turn to another port. */
-export function uplinkNotes(
+/** Of what the mappings depend on beside a NIC: where the node does not forward, where a bond may turn to another port. */
+export function reachNotes(
   config: Pick<OffloadConfig, 'offload' | 'legacyOffload'>,
   { port, forwards, bond, driver }: Pick<OffloadFacts, 'port' | 'forwards' | 'bond' | 'driver'>,
   all: readonly PortKey[],
 ): string[] {
   const { wire } = port
-  if (wire === undefined) return []
-  const { uplink, representor } = wire
   const keys = all.filter(({ address }) => !isLoopback(address))
   const families = [...new Set(keys.map(({ address }) => ipFamily(address)))].sort()
   const still = families.filter((family) => forwards?.[family] === false)
+  const stillNotes = (unreached: string) =>
+    still.map(
+      (family) =>
+        `the node does not forward IPv${family} (${forwardKeys[family].replaceAll('/', '.')}): ${unreached} do not reach the mapped ports`,
+    )
+  // What comes to a veth from elsewhere is forwarded by the host's stack, whole.
+  if (wire === undefined)
+    return stillNotes('clients on the wire and other pods (all but programs of the node itself)')
+  const { uplink, representor } = wire
   const isApart = representor !== undefined && representor.master === undefined
   const unreached =
     'datagrams in fragments, programs of the node and other pods do not reach the mapped ports'
@@ -40,10 +47,7 @@ export function uplinkNotes(
           `the representor "${representor.name}" is no port of a bridge: unless the node leads to it in another way, ${unreached}`,
         ]
       : []),
-    ...still.map(
-      (family) =>
-        `the node does not forward IPv${family} (${forwardKeys[family].replaceAll('/', '.')}): datagrams in fragments and other pods do not reach the mapped ports`,
-    ),
+    ...stillNotes('datagrams in fragments and other pods'),
     ...(representor === undefined && config.offload !== 'off' ? hairpinNote(config, port, driver) : []),
   ]
 }

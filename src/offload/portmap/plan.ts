@@ -16,7 +16,7 @@ import { type RuleGroup, rulesFor } from './filters.ts'
 import { unaskedWhy } from './hairpin/words.ts'
 import { type HostAddresses, isLoopback, localhost, portKeys, servesLocalhost } from './keys.ts'
 import { type Translator, translators } from './nat-choice.ts'
-import { nicNotes, uplinkNotes } from './plan-notes.ts'
+import { nicNotes, reachNotes } from './plan-notes.ts'
 import { podNatTable } from './pod-nat.ts'
 import { directGroups, redirectAlone } from './redirect/filters.ts'
 import { redirectNotes } from './redirect/notes.ts'
@@ -97,7 +97,7 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
       ...notes,
       ...(way === 'redirect' ? redirectNotes(config, facts, identity) : []),
       ...(nat === 'nic' ? nicNotes(config) : []),
-      ...uplinkNotes(config, facts, keys),
+      ...reachNotes(config, facts, keys),
       ...loopbackNotes(config, facts, keys),
     ],
   })

@@ -129,7 +129,7 @@ describe('a broken config', () => {
     former: undefined,
   })
   const file = { file: '/x', content: { kind: 'file', size: 0, sha256: '', mode: 0o755 } } as const
-  const wish = { root: '', aliases: [], network: undefined }
+  const wish = { root: '', aliases: [], network: undefined, libexecDir: undefined, service: true }
 
   test.each([
     ['[plugins', /Cannot use "\/etc\/containerd\/config.toml": Invalid TOML document/],

@@ -3,7 +3,7 @@
 // nothing left behind. Each step of hack/real-kubelet.sh fails unless it came as it must.
 // needs: veth, bridge, clsact, nft, cgroup
 // packages: containerd, runc, libseccomp2
-// programs: VF_KUBELET
+// only: VF_KUBELET
 import { tmpdir } from 'node:os'
 import { expect, test } from 'vitest'
 import { cardOfFiles, VFS } from '../../../hack/lab/kubelet/real/node-plugin.ts'

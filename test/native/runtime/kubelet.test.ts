@@ -1,7 +1,7 @@
 // A real kubelet, whose program VF_KUBELET names, passes the tests of the kubelet simulator: standalone, with static pods of containerd.
 // needs: veth, bridge, clsact, nft, cgroup
 // packages: containerd, runc, libseccomp2
-// programs: VF_KUBELET
+// only: VF_KUBELET
 import { afterAll, beforeAll } from 'vitest'
 import { type Containerd, IMAGE, startContainerd } from '../../../hack/lab/containerd/containerd.ts'
 import { bridge, hostLocal, network } from '../../../hack/lab/containerd/networks.ts'

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import type { PortKind } from '../../../src/offload/port/kinds.ts'
 import type { Port } from '../../../src/offload/port/port.ts'
-import { nicNotes, uplinkNotes } from '../../../src/offload/portmap/plan-notes.ts'
+import { nicNotes, reachNotes } from '../../../src/offload/portmap/plan-notes.ts'
 import type { PortKey } from '../../../src/ops/op.ts'
 
 const key: PortKey = { address: '10.1.0.1', proto: 'udp', port: 53, toAddress: '10.1.0.5', toPort: 53 }
@@ -16,21 +16,31 @@ const off = { ...prefer, offload: 'off' } as const
 
 test('a port of a bond: a failover ends the mappings, for every kind of port on a wire', () => {
   for (const port of [bridged, portOf('legacy')])
-    expect(uplinkNotes(off, { port, bond: 'bond0' }, [key])).toEqual([
+    expect(reachNotes(off, { port, bond: 'bond0' }, [key])).toEqual([
       '"pf0" is a port of "bond0": the mappings are on this port alone, and end while "bond0" uses another one',
     ])
-  expect(uplinkNotes(prefer, { port: bridged }, [key])).toEqual([])
+  expect(reachNotes(prefer, { port: bridged }, [key])).toEqual([])
 })
 
 test('who is not served: where the node does not forward, and where nothing leads to the representor', () => {
   const forwards = { 4: false, 6: true }
-  expect(uplinkNotes(prefer, { port: bridged, forwards }, [key, v6])).toEqual([
+  expect(reachNotes(prefer, { port: bridged, forwards }, [key, v6])).toEqual([
     expect.stringMatching(/^the node does not forward IPv4 \(net.ipv4.ip_forward\): datagrams in fragments/),
   ])
   const alone = portOf('representor', { name: 'rep0', ifindex: 7 })
-  expect(uplinkNotes(prefer, { port: alone }, [key])).toEqual([
+  expect(reachNotes(prefer, { port: alone }, [key])).toEqual([
     expect.stringMatching(/^the representor "rep0" is no port of a bridge: .* programs of the node/),
   ])
+})
+
+test('a veth, which the node forwards to whole: who is not served where it does not forward', () => {
+  const veth = { kind: 'veth', name: 'eth0' } as unknown as Port
+  const loopback = { ...v6, address: '::1' }
+  const forwards = { 4: false, 6: false }
+  expect(reachNotes(prefer, { port: veth, forwards }, [key, loopback])).toEqual([
+    'the node does not forward IPv4 (net.ipv4.ip_forward): clients on the wire and other pods (all but programs of the node itself) do not reach the mapped ports',
+  ])
+  expect(reachNotes(prefer, { port: veth, forwards: { 4: true, 6: false } }, [key])).toEqual([])
 })
 
 test('no filter is offered where no card was seen to carry it out, and the reason is said', () => {
@@ -38,17 +48,17 @@ test('no filter is offered where no card was seen to carry it out, and the reaso
     ['legacy', 'the eSwitch of "pf0" is in legacy mode'],
     ['nic', '"net1" is a NIC of its own'],
   ] as const) {
-    expect(uplinkNotes(prefer, { port: portOf(kind) }, [key])).toEqual([
+    expect(reachNotes(prefer, { port: portOf(kind) }, [key])).toEqual([
       expect.stringMatching(new RegExp(`^in software: ${words}, .* no card was seen to deliver`)),
     ])
-    expect(uplinkNotes(off, { port: portOf(kind) }, [key])).toEqual([])
+    expect(reachNotes(off, { port: portOf(kind) }, [key])).toEqual([])
   }
 })
 
 test('no filter is offered where another system manages the eSwitch, which is not said to be in legacy mode', () => {
   const { wire, ...port } = portOf('legacy')
   const elsewhere = { ...port, wire: { ...wire, managedElsewhere: 'BlueField in DPU mode?' } } as Port
-  expect(uplinkNotes(prefer, { port: elsewhere }, [key])).toEqual([
+  expect(reachNotes(prefer, { port: elsewhere }, [key])).toEqual([
     'in software: this host does not manage the eSwitch of "pf0" (BlueField in DPU mode? devlink: EOPNOTSUPP), so the NIC is offered no filter',
   ])
 })
