@@ -33,6 +33,12 @@ test('who is not served: where the node does not forward, and where nothing lead
   ])
 })
 
+test('who does not reach a macvlan, whether or not the node forwards', () => {
+  expect(uplinkNotes(off, { port: portOf('macvlan'), forwards: { 4: false, 6: false } }, [key, v6])).toEqual([
+    '"pf0" and a macvlan on it do not exchange frames: datagrams in fragments, programs of the node and other pods do not reach the mapped ports',
+  ])
+})
+
 test('no filter is offered where no card was seen to carry it out, and the reason is said', () => {
   for (const [kind, words] of [
     ['legacy', 'the eSwitch of "pf0" is in legacy mode'],
