@@ -21,6 +21,7 @@ function machines(env: Readonly<Record<string, string | undefined>>): number {
 const LONGEST = [
   ...[
     'lab/offload/scenarios-simnic',
+    'lab/runtime/pods',
     'lab/offload/faults',
     'lab/offload/coexist',
     'lab/offload/add-del',
@@ -117,6 +118,7 @@ export default defineConfig({
         test: {
           name: 'lab',
           include: ['test/lab/**/*.test.ts', ...soakOnly, ...placement.lab.keys()],
+          exclude: [...placement.nowhere.keys()],
           globalSetup: ['test/support/lab-setup.ts'],
           // Two files at once in one kernel would see each other's changes: as many machines as workers.
           maxWorkers: machines(process.env),
