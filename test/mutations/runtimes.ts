@@ -46,7 +46,7 @@ export const runtimes: readonly Mutation[] = [
     mistake: 'Frames for a macvlan leave by the uplink, and no switch sends them back.',
     old: "...{ dstMac: port.mac, verdict: 'pass', cookie },",
     now: '...{ dstMac: port.mac, cookie },',
-    test: ['lab/runtime/pods.test.ts', 'macvlan and sbr: limits alone'],
+    test: ['lab/portmap/kinds.test.ts', 'is served by the uplink below it'],
     tier: 'lab',
   },
 ]
