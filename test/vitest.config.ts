@@ -24,6 +24,7 @@ const LONGEST = [
     'lab/hostile/actions',
     'lab/offload/cards',
     'lab/offload/redirect',
+    'lab/runtime/pods',
     'lab/offload/faults',
     'lab/offload/coexist',
     'lab/offload/add-del',
@@ -123,6 +124,7 @@ export default defineConfig({
         test: {
           name: 'lab',
           include: ['test/lab/**/*.test.ts', ...soakOnly, ...placement.lab.keys()],
+          exclude: [...placement.nowhere.keys()],
           globalSetup: ['test/support/lab-setup.ts'],
           // Two files at once in one kernel would see each other's changes: as many machines as workers.
           maxWorkers: machines(process.env),

@@ -31,4 +31,22 @@ export const runtimes: readonly Mutation[] = [
     test: ['cni/request.test.ts', 'Multus 4 gives both ids to each plugin, and each argument twice'],
     tier: 'quick',
   },
+  {
+    id: 'offload-macvlan-of-another',
+    file: 'src/offload/port/port.ts',
+    mistake: 'A macvlan on another interface than the uplink gets mapped ports that no frame reaches.',
+    old: 'if (link.lower !== uplink.ifindex || kernel.lowerNetns(link) !== hostNetns) {',
+    now: 'if (kernel.lowerNetns(link) !== hostNetns) {',
+    test: ['offload/port/port.test.ts', 'is refused: no frame would come back to it'],
+    tier: 'quick',
+  },
+  {
+    id: 'offload-macvlan-to-wire',
+    file: 'src/offload/portmap/filters.ts',
+    mistake: 'Frames for a macvlan leave by the uplink, and no switch sends them back.',
+    old: "...{ dstMac: port.mac, verdict: 'pass', cookie },",
+    now: '...{ dstMac: port.mac, cookie },',
+    test: ['lab/portmap/kinds.test.ts', 'is served by the uplink below it'],
+    tier: 'lab',
+  },
 ]

@@ -3,7 +3,16 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Feature } from '../../hack/lab/features.ts'
+
+<<<<<<< HEAD
+
 import { nativeFiles, needsOf, onlyOf, packagesOf, placeFiles } from './placement.ts'
+
+=======
+
+import { nativeFiles, needsOf, packagesOf, placeFiles, withoutPackages } from './placement.ts'
+
+>>>>>>> w20-labrt
 
 describe('the line with what a file needs', () => {
   test('may stand anywhere at the beginning of a line, and ends with it', () => {
@@ -96,6 +105,17 @@ describe('a file', () => {
       nowhere: new Map([['pods', 'no package containerd; no package busy']]),
     })
   })
+})
+
+test('a file of the virtual machine whose package can not be had is named with the reason', () => {
+  const files = new Map([
+    ['pods', '// packages: containerd, runc\n'],
+    ['filters', '// Shows.\n'],
+  ])
+  expect(withoutPackages(files, (name) => (name === 'runc' ? 'no runc' : undefined))).toEqual(
+    new Map([['pods', 'no runc']]),
+  )
+  expect(withoutPackages(files, () => undefined)).toEqual(new Map())
 })
 
 test('the line with packages is one line, and may be absent', () => {

@@ -17,6 +17,8 @@ const top = fileURLToPath(new URL('../../..', import.meta.url))
 const SOCKET = '/run/containerd/containerd.sock'
 const CONFIG = '/etc/vf-containerd.toml'
 const GROUPS = `${top}hack/lab/containerd/groups.sh`
+/** Folders of the runtime and of its tests beside those of its networks. */
+const FOLDERS = '/run/containerd /run/pods /run/gate /var/lib/cni/results'
 /** The suite of runtime and plugins, as it stands behind a package's name; empty: that of the machine. */
 const SUITE = process.env.VF_RUNTIMES === undefined ? '' : `/${process.env.VF_RUNTIMES}`
 /** The folder of the Go plugins that the lists name beside ours. */
@@ -42,7 +44,7 @@ export interface Containerd {
   log(): string
   /** Runs a script with the runtime's programs on its path, and `ctr` told the socket and the namespace of Kubernetes. */
   sh(script: string): Promise<string>
-  /** Ends the daemon, and removes the control groups. The pods must be gone. */
+  /** Ends the daemon, and removes its control groups and files: a virtual machine lives on. The pods must be gone. */
   end(): Promise<void>
 }
 
@@ -95,6 +97,8 @@ export async function startContainerd(
     await Promise.race([served(cri), ended])
   }
   const sh = (script: string) => lab.must(script, { env })
+  // A virtual machine reads programs from the host: here, and not while a pod waits.
+  await sh(`cat ${BIN_DIR}/* $(command -v containerd containerd-shim-runc-v2 runc) >/dev/null`)
   await start()
   const { runtime_version } = await cri.call('Version')
   const major = Number.parseInt(String(runtime_version).replace(/^v/, ''), 10)
@@ -105,8 +109,15 @@ export async function startContainerd(
     end: async () => {
       await kill()
       await cri.end()
-      await lab.must(`${WAIT_UNTIL}
-        wait_until sh ${GROUPS} remove ${id}`)
+      const ofNetworks = Object.keys(networks).flatMap((name) => [
+        configFolder(name),
+        `/var/lib/cni/networks/${name}`,
+      ])
+      await lab.must(`set -e
+        ${WAIT_UNTIL}
+        wait_until sh ${GROUPS} remove ${id}
+        umount /var/lib/containerd
+        rm -rf ${BIN_DIR} ${CONFIG} ${FOLDERS} ${ofNetworks.join(' ')}`)
     },
   }
 }
@@ -129,6 +140,11 @@ function archive(): Uint8Array {
   return made
 }
 
+/** Times of containerd for answers of its own processes, which are slower in emulation. */
+const TIMEOUTS = ['shim.load', 'shim.shutdown', 'shim.cleanup', 'task.state']
+  .map((name) => `"io.containerd.timeout.${name}" = "120s"`)
+  .join('\n')
+
 function configOf(networks: readonly string[]): string {
   const cri = 'plugins."io.containerd.grpc.v1.cri"'
   const handlers = networks.map(
@@ -140,6 +156,8 @@ function configOf(networks: readonly string[]): string {
   return `version = 2
 root = "/var/lib/containerd"
 state = "/run/containerd"
+[timeouts]
+${TIMEOUTS}
 [grpc]
   address = "${SOCKET}"
 [${cri}]

@@ -55,6 +55,7 @@ const strategies: Readonly<
   userspace: { toPod: nicToPod, fromPod: nicFromPod },
   legacy: { toPod: podToPod, fromPod: nicFromPod },
   nic: { toPod: podToPod, fromPod: podFromPod },
+  macvlan: { toPod: podToPod, fromPod: podFromPod },
   other: { toPod: podToPod, fromPod: podFromPod },
 }
 

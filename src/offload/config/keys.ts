@@ -117,7 +117,7 @@ export const offloadKeys = {
     {
       of: ['vf-flower'],
       effect:
-        "for a NIC in the pod that is no VF: the host's interface on the same wire. A config that names it vouches that both are on one segment. For a VF whose PF has several ports: the port that the pod's network is on; of a PF with one port, no other than this one",
+        "for a NIC in the pod that is no VF: the host's interface on the same wire. A config that names it vouches that both are on one segment. For a macvlan: the interface below it. For a VF whose PF has several ports: the port that the pod's network is on; of a PF with one port, no other than this one",
     },
   ),
   deviceID: row(pciAddress, { of: ['CNI'], effect: device }),

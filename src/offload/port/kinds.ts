@@ -6,13 +6,15 @@ export interface PortTraits {
   readonly isPair: boolean
   /** A PF or another NIC of its own, whose wire the operator names. */
   readonly isWholeNic: boolean
+  /** An interface on top of the uplink: the kernel hands the pod those frames of the uplink that have the pod's MAC. */
+  readonly isOnUplink: boolean
   /** The pod has no interface: a program drives the device. */
   readonly isUserspace: boolean
   /** The mode of the eSwitch; undefined where the kind does not tell it. */
   readonly eswitch: 'legacy' | 'switchdev' | undefined
 }
 
-const none = { isPair: false, isWholeNic: false, isUserspace: false, eswitch: undefined }
+const none = { isPair: false, isWholeNic: false, isOnUplink: false, isUserspace: false, eswitch: undefined }
 
 /** All kinds by name. */
 export const portKinds = {
@@ -26,6 +28,8 @@ export const portKinds = {
   nic: { ...none, isWholeNic: true },
   /** A pair whose other end is on the host. */
   veth: { ...none, isPair: true },
+  /** A macvlan with mapped ports. One without is limited in the pod, as `other`. */
+  macvlan: { ...none, isOnUplink: true },
   /** Any other interface. It can be limited in the pod, and serves no port mapping. */
   other: none,
 } as const satisfies Readonly<Record<string, PortTraits>>

@@ -3,6 +3,7 @@ import { CniError, code } from '../../cni/error.ts'
 import type { Request } from '../../cni/request.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
+import { hostNetns } from '../../lib/host-netns.ts'
 import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
 import { driverOf as boundDriver, type PciFunction, readPciFunction, type VfPosition } from '../../nic/pci.ts'
 import { portAt } from '../../nic/representor.ts'
@@ -44,7 +45,7 @@ export interface Port {
 }
 
 /**
- * Reads the pod's port. A NIC of its own needs no wire for limits alone. A wire must be up.
+ * Reads the pod's port. A NIC of its own and a macvlan need no wire for limits alone. A wire must be up.
  * @throws CniError 7 when the pod has no such interface, when it is of no kind that can be served, and when its uplink is not fit
  */
 export function readPort(kernel: Kernel, request: Request, config: OffloadConfig): Port {
@@ -62,8 +63,10 @@ export function readPort(kernel: Kernel, request: Request, config: OffloadConfig
   const onlyRates = config.mappings.length === 0
   if (link.kind !== undefined) {
     if (onlyRates) return { ...base, kind: 'other', wire: undefined }
+    if (link.kind === 'macvlan' && config.uplink !== undefined)
+      return { ...base, kind: 'macvlan', wire: macvlanWire(kernel, link, config.uplink) }
     throw invalid(
-      `Cannot map ports of "${name}": it is ${link.kind}; must be a VF, a NIC or one end of a veth pair, as "vf-attach", "bridge" and "ptp" make them (a list without the capability portMappings has its limits)`,
+      `Cannot map ports of "${name}": it is ${link.kind}; must be a VF, a NIC or one end of a veth pair, as "vf-attach", "bridge" and "ptp" make them, or a macvlan of the interface that the key "uplink" names (a list without the capability portMappings has its limits)`,
     )
   }
   const isNamed = !onlyRates || config.uplink !== undefined
@@ -112,10 +115,27 @@ function nicWire(kernel: Kernel, name: string, config: OffloadConfig): UplinkAtt
       `Cannot serve "${name}": it is a NIC of its own; the key "uplink" must name the interface of the host on the same wire`,
     )
   }
-  const uplink = kernel.link('host', config.uplink)
-  if (uplink === undefined)
-    throw invalid(`Cannot use uplink "${config.uplink}": the host has no such interface`)
+  return wireOf(kernel, uplinkNamed(kernel, config.uplink), 0, undefined)
+}
+
+/**
+ * The wire of a macvlan is that of the interface below it, which must be the uplink. Behind another interface of the same wire the
+ * frames would have to leave the node, and no switch sends a frame back by the port that it came by.
+ */
+function macvlanWire(kernel: Kernel, link: LinkFacts, wanted: string): UplinkAttachment {
+  const uplink = uplinkNamed(kernel, wanted)
+  if (link.lower !== uplink.ifindex || kernel.lowerNetns(link) !== hostNetns) {
+    throw invalid(
+      `Cannot map ports of "${link.name}": it is a macvlan of another interface than the uplink "${uplink.name}"; the key "uplink" must name the interface below the macvlan`,
+    )
+  }
   return wireOf(kernel, uplink, 0, undefined)
+}
+
+function uplinkNamed(kernel: Kernel, wanted: string): LinkFacts {
+  const uplink = kernel.link('host', wanted)
+  if (uplink === undefined) throw invalid(`Cannot use uplink "${wanted}": the host has no such interface`)
+  return uplink
 }
 
 function vfPort(

@@ -5,6 +5,7 @@
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import { ipFamily } from '../../lib/ip.ts'
 import type { FlowFilter, PortKey } from '../../ops/op.ts'
+import { traitsOf } from '../port/kinds.ts'
 import type { Port, UplinkAttachment } from '../port/port.ts'
 import { filterPriority } from '../state/identity.ts'
 import type { Translator } from './nat-choice.ts'
@@ -34,7 +35,19 @@ export interface FilterContext {
 /** The rules of one key, in the order in which they are added. */
 export function rulesFor(key: PortKey, context: FilterContext): FlowFilter[] {
   const { representor } = context.wire
+  if (traitsOf(context.port.kind).isOnUplink) return [ownRule(key, context)]
   return representor === undefined ? [wireRule(key, context)] : representorRules(key, context, representor)
+}
+
+/**
+ * For an interface on top of the uplink: the frame gets the pod's MAC and goes on. Filters see a frame before the kernel looks for the
+ * macvlan with its MAC (__netif_receive_skb_core() of net/core/dev.c), and the frame never leaves the node, so its source stays.
+ */
+function ownRule(key: PortKey, { port, wire, cookie }: FilterContext): FlowFilter {
+  return {
+    ...{ ...on(wire.uplink), prio: filterPriority[ipFamily(key.address)], ...matching(key) },
+    ...{ dstMac: port.mac, verdict: 'pass', cookie },
+  }
 }
 
 /**

@@ -42,6 +42,7 @@ const choices: Readonly<
   veth: vethChoice,
   legacy: wireChoice,
   nic: wireChoice,
+  macvlan: macvlanChoice,
   userspace: userspaceChoice,
   representor: representorChoice,
   other: (_, { name }) => {
@@ -58,6 +59,14 @@ function vethChoice(config: OffloadConfig, port: Port): Choice {
   const notes =
     config.nat === 'auto' ? [] : [`nat "${config.nat}" has no meaning for a veth: the host translates`]
   return { nat: ['host'], notes }
+}
+
+/** The kernel takes the frames from the uplink to the pod, whatever the NIC does. */
+function macvlanChoice({ offload, nat }: OffloadConfig, { name, wire }: Port): Choice {
+  const why = `it is a macvlan of "${wire?.uplink.name}", whose frames the kernel takes to the pod`
+  if (nat === 'nic') throw invalid(`Cannot use nat "nic" on "${name}": ${why}`)
+  if (offload === 'require') throw invalid(`Cannot use offload "require" on "${name}": ${why}`)
+  return { nat: ['pod'], notes: [] }
 }
 
 /** With no representor there is nothing that a rule could redirect to but the port that the frame came by. */

@@ -2,6 +2,7 @@
 import { ipFamily } from '../../lib/ip.ts'
 import type { PortKey } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'
+import { traitsOf } from '../port/kinds.ts'
 import { forwardKeys, type OffloadFacts } from './facts.ts'
 import { hairpinNote } from './hairpin/words.ts'
 import { isLoopback } from './keys.ts'
@@ -36,6 +37,7 @@ export function reachNotes(
   const isApart = representor !== undefined && representor.master === undefined
   const unreached =
     'datagrams in fragments, programs of the node and other pods do not reach the mapped ports'
+  const { isOnUplink } = traitsOf(port.kind)
   return [
     ...(bond === undefined
       ? []
@@ -47,7 +49,15 @@ export function reachNotes(
           `the representor "${representor.name}" is no port of a bridge: unless the node leads to it in another way, ${unreached}`,
         ]
       : []),
+<<<<<<< HEAD
     ...stillNotes('datagrams in fragments and other pods'),
+=======
+    ...(isOnUplink ? [`"${uplink.name}" and a macvlan on it do not exchange frames: ${unreached}`] : []),
+    ...(isOnUplink ? [] : still).map(
+      (family) =>
+        `the node does not forward IPv${family} (${forwardKeys[family].replaceAll('/', '.')}): datagrams in fragments and other pods do not reach the mapped ports`,
+    ),
+>>>>>>> w20-labrt
     ...(representor === undefined && config.offload !== 'off' ? hairpinNote(config, port, driver) : []),
   ]
 }

@@ -1,5 +1,5 @@
 // Ports of other kinds, on simulated cards (from source, not hardware): a VF that a program drives, a NIC of its own
-// in the pod, and SCTP on each path that can carry it.
+// in the pod, a macvlan of the uplink, and SCTP on each path that can carry it.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { attachToBridge, bridgeList, offload, podOf, webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'
 import {
@@ -237,6 +237,48 @@ test('a NIC of its own is served by the uplink that the config names, and by non
   await silently(runtime.call('DEL', list, ours, pod(), { prevResult: result }))
   expect(stateDifferences(attached, await lookAtState())).toEqual([])
 })
+
+test.each(['bridge', 'private'] as const)(
+  'a macvlan in mode %s is served by the uplink below it',
+  async (mode) => {
+    const ours = { type: 'vf-offload', capabilities: { portMappings: true }, uplink: card.pf }
+    const main = { type: 'macvlan', master: card.pf, mode, ipam }
+    list = listOf(main, ours)
+    const result = await runtime.add(listOf(main), pod())
+    await linkIsReady(vm, 'pod-one')
+    const attached = await lookAtState()
+    const call = (command: string, config: Record<string, unknown> = {}) =>
+      runtime.call(command, list, { ...ours, ...config }, pod(), { prevResult: result })
+    for (const [config, words] of [
+      [{ uplink: second.pf }, 'must name the interface below the macvlan'],
+      [{ offload: 'require' }, `a macvlan of "${card.pf}", whose frames the kernel takes to the pod`],
+      [{ nat: 'nic' }, `a macvlan of "${card.pf}", whose frames the kernel takes to the pod`],
+    ] as const)
+      expect(errorOf(await call('ADD', config))).toMatchObject({
+        code: 7,
+        msg: expect.stringContaining(words),
+      })
+    expect(stateDifferences(attached, await lookAtState())).toEqual([])
+    expect((await call('ADD')).code).toBe(0)
+    await startServer()
+    await mappedPortsAnswer()
+    const { port, nat, rules } = await journal()
+    expect({ port, nat, where: [...new Set(rules.map(({ where }) => where))] }).toEqual({
+      ...{ port: 'macvlan', nat: 'pod', where: ['host'] },
+    })
+    await silently(call('CHECK'))
+    const own = (await vm.must('ip netns exec pod-one cat /sys/class/net/net1/address')).trim()
+    await vm.must(`ip -n pod-one link set net1 address ${MAC}`)
+    expect(errorOf(await call('CHECK'))).toMatchObject({
+      code: 104,
+      msg: expect.stringContaining(`has MAC ${MAC}, rules send to ${own}`),
+    })
+    await vm.must(`ip -n pod-one link set net1 address ${own}`)
+    for (const server of servers.splice(0)) await server.stop()
+    await silently(call('DEL'))
+    expect(stateDifferences(attached, await lookAtState())).toEqual([])
+  },
+)
 
 test('ADD says and reports for an uplink that is a port of a bond that a failover ends the mappings', async () => {
   list = listOf(attachConfig('', { deviceID: undefined, device: second.pf, ipam }), {

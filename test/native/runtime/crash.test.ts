@@ -5,21 +5,14 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { WAIT_UNTIL } from '../../../hack/lab/bed/topology.ts'
 import type { Containerd } from '../../../hack/lab/containerd/containerd.ts'
-import { CriError } from '../../../hack/lab/containerd/cri.ts'
-import {
-  callsAt,
-  closeGate,
-  GATE,
-  GATED_IPAM,
-  gateReached,
-  openGate,
-} from '../../../hack/lab/containerd/gate.ts'
+import { callsAt, GATE, GATED_IPAM, openGate } from '../../../hack/lab/containerd/gate.ts'
 import { leftovers } from '../../../hack/lab/containerd/leftovers.ts'
 import { bridge, hostLocal, network, offload } from '../../../hack/lab/containerd/networks.ts'
-import { endPod, knownPods, type PodWish, runPod, runSandbox } from '../../../hack/lab/containerd/pods.ts'
+import { endPod, knownPods, runPod, runSandbox } from '../../../hack/lab/containerd/pods.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
 import { beginWay, expectAnswers, expectClosed, runtimeBed, WAYS } from '../../support/runtime/bed.ts'
+import { endAll, killAt } from '../../support/runtime/harm.ts'
 
 const networks = {
   bridge: network('bridge', bridge('cni0', hostLocal(1)), { type: 'before' }, offload, { type: 'behind' }),
@@ -39,25 +32,6 @@ beforeAll(async () => {
   // A busy machine.
 }, 240_000)
 afterAll(() => runtime?.end())
-
-/** Begins a pod, and kills the runtime while the plugin `gate` has the call. Returns the ID of the pod's sandbox. */
-async function killAt(gate: string, wish: PodWish): Promise<string> {
-  await closeGate(lab, gate)
-  const begun = runSandbox(runtime, wish).then(
-    () => 'made',
-    (error: unknown) => error,
-  )
-  await gateReached(lab, gate)
-  await runtime.kill()
-  expect(await begun).toBeInstanceOf(CriError)
-  const sandbox = await lab.must(`tail -n 1 /run/gate/${gate}.calls | cut -d' ' -f2`)
-  return sandbox.trim()
-}
-
-/** Ends all pods that the runtime knows, as kubelet does with those that are not ready. */
-async function endAll(): Promise<void> {
-  for (const pod of await knownPods(runtime)) await endPod(runtime, pod)
-}
 
 /**
  * Leftovers but for those that the silence of containerd 1.7 leaves: a sandbox whose ADD did not end gets no DEL, so host-local keeps the
@@ -88,15 +62,15 @@ describe.each(WAYS)('%s', (way) => {
   afterEach(async () => {
     for (const gate of ['before', 'behind', 'gated-ipam']) await openGate(lab, gate)
     await runtime.start()
-    await endAll()
+    await endAll(runtime)
   })
 
   test.each(['before', 'behind'])('killed %s the ADD of vf-offload', async (gate) => {
-    const sandbox = await killAt(gate, { name: 'killed', network: 'bridge', ports })
+    const sandbox = await killAt(lab, runtime, gate, { name: 'killed', network: 'bridge', ports })
     await openGate(lab, gate)
     await runtime.start()
     expect((await knownPods(runtime)).map(({ id, state }) => [id, state])).toEqual([[sandbox, 1]])
-    await endAll()
+    await endAll(runtime)
     // containerd 1.7 has no DEL for it, so nobody but the next ADD can free what the killed one had.
     const ends = runtime.major >= 2 ? ['DEL', 'DEL'] : []
     expect(await callsAt(lab, 'before', sandbox)).toEqual(['ADD', ...ends])
@@ -105,12 +79,12 @@ describe.each(WAYS)('%s', (way) => {
   })
 
   test('killed in the ADD of vf-attach, which ends while the runtime is gone: the device comes home', async () => {
-    await killAt('gated-ipam', { name: 'killed', network: 'attach', ports })
+    await killAt(lab, runtime, 'gated-ipam', { name: 'killed', network: 'attach', ports })
     await openGate(lab, 'gated-ipam')
     await lab.must(`${WAIT_UNTIL}
       wait_until ip link show nic0`)
     await runtime.start()
-    await endAll()
+    await endAll(runtime)
     await expectNextPod('next', 'attach')
   })
 
@@ -129,7 +103,7 @@ describe.each(WAYS)('%s', (way) => {
     await expectAnswers(lab, two, 8081)
     const three = runSandbox(runtime, { name: 'three', network: 'bridge', ports })
     await expect(three).rejects.toThrow(one.id)
-    await endAll()
+    await endAll(runtime)
     await expectClosed(lab, 8080)
     await expectClosed(lab, 8081)
     expect(await ours()).toEqual([])
@@ -142,7 +116,7 @@ describe.each(WAYS)('%s', (way) => {
     expect(await lab.must(`nsenter --net='${pod.netns}' ip -br link show eth0`)).toContain('UP')
     await runtime.start()
     expect((await knownPods(runtime)).map(({ id, state }) => [id, state])).toEqual([[pod.id, 1]])
-    await endAll()
+    await endAll(runtime)
     expect(await ours()).toEqual([])
     await expectNextPod('next', 'bridge')
   })
@@ -160,7 +134,7 @@ describe.each(WAYS)('%s', (way) => {
     await expectAnswers(lab, next, 8080)
     await endPod(runtime, pod)
     await expectAnswers(lab, next, 8080)
-    await endAll()
+    await endAll(runtime)
     expect(await ours()).toEqual([])
   })
 })

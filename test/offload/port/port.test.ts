@@ -1,6 +1,7 @@
 // The kind of a port is told from the pod's interface.
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
+import { hostNetns } from '../../../src/lib/host-netns.ts'
 import { readOffloadConfig } from '../../../src/offload/config/config.ts'
 import { readPort } from '../../../src/offload/port/port.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
@@ -149,5 +150,65 @@ describe('a card whose mode devlink never tells (sfc_ef100)', () => {
     links = [representor(3, true)]
     expect(read(0x8100, { portMappings }).kind).toBe('legacy')
     expect(linkReads).toBe(0)
+  })
+})
+
+describe('a macvlan', () => {
+  const below = { name: 'pf0', ifindex: 2, up: true }
+  /** Reads a macvlan of interface 2 of the namespace `netns`; `pf0` is interface 2 of the host, `pf1` is interface 4. */
+  function macvlan(
+    config: object,
+    runtimeConfig: object = { portMappings },
+    netns: number | 'pod' = hostNetns,
+  ) {
+    const link = {
+      name: 'net1',
+      ifindex: 3,
+      mac: '02:00:00:00:00:05',
+      kind: 'macvlan',
+      lower: 2,
+      lowerNetns: 0,
+    }
+    const onHost: Readonly<Record<string, object>> = {
+      pf0: below,
+      pf1: { ...below, name: 'pf1', ifindex: 4 },
+    }
+    const kernel = {
+      link: (side: string, by: string) => (side === 'pod' ? link : onHost[by]),
+      lowerNetns: () => netns,
+      hasIngress: () => true,
+    } as unknown as Kernel
+    const request = requestOf({ runtimeConfig, ...config })
+    return () => readPort(kernel, request, readOffloadConfig(request))
+  }
+
+  test('of the uplink that the config names serves mapped ports', () => {
+    expect(macvlan({ uplink: 'pf0' })()).toMatchObject({
+      ...{ kind: 'macvlan', mac: '02:00:00:00:00:05', device: undefined, vf: undefined },
+      wire: { uplink: below, vlan: 0, uplinkHasIngress: true, representor: undefined },
+    })
+  })
+
+  test.each([
+    ['another interface of the node', 'pf1', hostNetns],
+    ['an interface of the pod', 'pf0', 'pod'],
+    ['an interface of a third namespace', 'pf0', 7],
+  ] as const)('of %s is refused: no frame would come back to it', (_, uplink, netns) => {
+    expect(refusalOf(macvlan({ uplink }, { portMappings }, netns))).toMatchObject({
+      code: 7,
+      message: `Cannot map ports of "net1": it is a macvlan of another interface than the uplink "${uplink}"; the key "uplink" must name the interface below the macvlan`,
+    })
+  })
+
+  test('needs no uplink for limits alone, and with ports the way out is named', () => {
+    const bandwidth = { ingressRate: 8_000_000, ingressBurst: 80_000 }
+    for (const config of [{}, { uplink: 'pf0' }])
+      expect(macvlan(config, { bandwidth })()).toMatchObject({ kind: 'other', wire: undefined })
+    expect(refusalOf(macvlan({})).message).toMatch(
+      /^Cannot map ports of "net1": it is macvlan; must be .*, or a macvlan of the interface that the key "uplink" names \(/,
+    )
+    expect(refusalOf(macvlan({ uplink: 'gone' })).message).toBe(
+      'Cannot use uplink "gone": the host has no such interface',
+    )
   })
 })

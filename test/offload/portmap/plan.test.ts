@@ -121,6 +121,17 @@ group('one mapping', () => {
     ).not.toHaveProperty('steered')
   })
 
+  test('of a macvlan: the frame gets the MAC of the pod and goes on in the kernel, whatever the driver is', () => {
+    const macvlan: Port = { ...port, kind: 'macvlan', vf: undefined, device: undefined }
+    const [first, ...others] = plans({ port: macvlan }, { legacyOffload: 'try' })
+    expect(others).toEqual([])
+    expect(first).toMatchObject({ nat: 'pod', unoffered: true })
+    const rules = (first?.groups ?? []).flatMap((one) => one.rules)
+    expect(lines(rules.map((rule): Op => ({ do: 'steer.add', rule, offload: 'off' })))).toEqual([
+      `tc filter add dev pf0 ingress protocol ip prio 10 flower ip_proto tcp dst_ip 10.1.0.1 dst_port 8080 skip_hw action pedit ex munge eth dst set 02:00:00:00:00:05 pipe cookie ${identity.cookie} action pass cookie ${identity.cookie}`,
+    ])
+  })
+
   test('a clsact that is there is used, so that nothing takes it away', () => {
     expect(
       lines(plan({ port: wired({ uplinkHasIngress: true }) }).ops).filter((line) => line.includes('qdisc')),

@@ -25,7 +25,9 @@ export function unaskedWhy(
   const manager = wire?.managedElsewhere
   if (manager !== undefined)
     return `${eswitchWords(wire?.uplink.name ?? '', manager)}, so the NIC is offered no filter`
-  const isNic = traitsOf(kind).isWholeNic
+  const { isOnUplink, isWholeNic: isNic } = traitsOf(kind)
+  if (isOnUplink)
+    return `"${name}" is a macvlan of "${wire?.uplink.name}", whose frames the kernel takes to the pod, so the NIC is offered no filter`
   const isKnown = takesHairpin(isNic ? 'nic' : 'vf', driver)
   const isWished = legacyOffload === 'try'
   if (isKnown && isWished) return undefined

@@ -44,6 +44,12 @@ test('never asked where another system manages the eSwitch, whatever its driver 
     )
 })
 
+test.each(['off', 'try'] as const)('never asked for a macvlan, legacyOffload "%s"', (legacyOffload) => {
+  expect(why('macvlan', 'mlx5_core', legacyOffload)).toBe(
+    '"net1" is a macvlan of "pf0", whose frames the kernel takes to the pod, so the NIC is offered no filter',
+  )
+})
+
 test('notes: why the rules are in software, and that those in the NIC are unproven', () => {
   expect(hairpinNote({ legacyOffload: 'try' }, portOf('legacy'), 'mlx5_core')).toEqual([])
   expect(hairpinNote({ legacyOffload: 'off' }, portOf('legacy'), 'igb')).toEqual([
