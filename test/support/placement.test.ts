@@ -4,15 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Feature } from '../../hack/lab/features.ts'
 
-<<<<<<< HEAD
-
-import { nativeFiles, needsOf, onlyOf, packagesOf, placeFiles } from './placement.ts'
-
-=======
-
-import { nativeFiles, needsOf, packagesOf, placeFiles, withoutPackages } from './placement.ts'
-
->>>>>>> w20-labrt
+import { nativeFiles, needsOf, onlyOf, packagesOf, placeFiles, withoutPackages } from './placement.ts'
 
 describe('the line with what a file needs', () => {
   test('may stand anywhere at the beginning of a line, and ends with it', () => {

@@ -45,13 +45,8 @@ export interface Cri {
   end(): Promise<void>
 }
 
-<<<<<<< HEAD
-/** Longest time that a call may take, in milliseconds: that of kubelet. */
-export const LONGEST_CALL = 120_000
-=======
 /** Milliseconds after which a call counts as hung. kubelet has 120,000; a pod in emulation beside other work can take longer. */
-const LONGEST_CALL = 600_000
->>>>>>> w20-labrt
+export const LONGEST_CALL = 600_000
 
 /** Starts a client for the runtime at `socket`, which need not run yet. */
 export async function startCri(lab: Lab, socket: string): Promise<Cri> {

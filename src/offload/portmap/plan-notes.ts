@@ -49,15 +49,9 @@ export function reachNotes(
           `the representor "${representor.name}" is no port of a bridge: unless the node leads to it in another way, ${unreached}`,
         ]
       : []),
-<<<<<<< HEAD
-    ...stillNotes('datagrams in fragments and other pods'),
-=======
-    ...(isOnUplink ? [`"${uplink.name}" and a macvlan on it do not exchange frames: ${unreached}`] : []),
-    ...(isOnUplink ? [] : still).map(
-      (family) =>
-        `the node does not forward IPv${family} (${forwardKeys[family].replaceAll('/', '.')}): datagrams in fragments and other pods do not reach the mapped ports`,
-    ),
->>>>>>> w20-labrt
+    ...(isOnUplink
+      ? [`"${uplink.name}" and a macvlan on it do not exchange frames: ${unreached}`]
+      : stillNotes('datagrams in fragments and other pods')),
     ...(representor === undefined && config.offload !== 'off' ? hairpinNote(config, port, driver) : []),
   ]
 }

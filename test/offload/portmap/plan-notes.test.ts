@@ -33,7 +33,6 @@ test('who is not served: where the node does not forward, and where nothing lead
   ])
 })
 
-<<<<<<< HEAD
 test('a veth, which the node forwards to whole: who is not served where it does not forward', () => {
   const veth = { kind: 'veth', name: 'eth0' } as unknown as Port
   const loopback = { ...v6, address: '::1' }
@@ -42,12 +41,12 @@ test('a veth, which the node forwards to whole: who is not served where it does 
     'the node does not forward IPv4 (net.ipv4.ip_forward): clients on the wire and other pods (all but programs of the node itself) do not reach the mapped ports',
   ])
   expect(reachNotes(prefer, { port: veth, forwards: { 4: true, 6: false } }, [key])).toEqual([])
-=======
+})
+
 test('who does not reach a macvlan, whether or not the node forwards', () => {
-  expect(uplinkNotes(off, { port: portOf('macvlan'), forwards: { 4: false, 6: false } }, [key, v6])).toEqual([
+  expect(reachNotes(off, { port: portOf('macvlan'), forwards: { 4: false, 6: false } }, [key, v6])).toEqual([
     '"pf0" and a macvlan on it do not exchange frames: datagrams in fragments, programs of the node and other pods do not reach the mapped ports',
   ])
->>>>>>> w20-labrt
 })
 
 test('no filter is offered where no card was seen to carry it out, and the reason is said', () => {
