@@ -13,7 +13,7 @@ const node = {
   sum: '2c25c99cd4c58b21ae601c36819488e4e04531b92300fb7cb2a0ff34aad6a04d90983812b9b4ea16783a19a349f4427c1e9c413067165a96db72ce15a3e0a71a',
 } as const
 
-/** How the kernel is told to start programs of arm64: a file of the package qemu-user. */
+/** The words by which the kernel learns to start programs of arm64: a file of the package qemu-user. */
 export const binfmtFile = '/usr/share/qemu/binfmt.d/qemu-aarch64.conf'
 
 const processors = { amd64: 'x86_64', arm64: 'aarch64' } as const

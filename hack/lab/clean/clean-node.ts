@@ -104,7 +104,7 @@ async function booted(run: string, end: () => Promise<void>): Promise<CleanNode>
       /^(running|degraded)/.test((await runScript('systemctl is-system-running')).text)
     )
   })
-  // Where root may not lower the score by which the kernel kills for memory, runc can't do so either, and makes no pod as Debian has set it up.
+  // If root may not lower the score by which the kernel kills for memory, runc can't do so either, and makes no pod as Debian has set it up.
   if (!(await canLowerScores()))
     await must(
       `sed -i '/"io.containerd.grpc.v1.cri"\\]$/a restrict_oom_score_adj = true' /etc/containerd/config.toml
