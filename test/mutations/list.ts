@@ -41,6 +41,7 @@ import { ops } from './ops.ts'
 import { ownConnections } from './own-connections.ts'
 import { owners } from './owners.ts'
 import { records } from './records.ts'
+import { release } from './release.ts'
 import { runtimes } from './runtimes.ts'
 import { services } from './services.ts'
 import { shim } from './shim.ts'
@@ -78,6 +79,7 @@ export const mutations: readonly Mutation[] = [
   ...sys,
   ...lib,
   ...services,
+  ...release,
   ...runtimes,
   ...shim,
   ...agent,
