@@ -42,6 +42,7 @@ import { ops } from './ops.ts'
 import { ownConnections } from './own-connections.ts'
 import { owners } from './owners.ts'
 import { records } from './records.ts'
+import { release } from './release.ts'
 import { runtimes } from './runtimes.ts'
 import { services } from './services.ts'
 import { shim } from './shim.ts'
@@ -80,6 +81,7 @@ export const mutations: readonly Mutation[] = [
   ...sys,
   ...lib,
   ...services,
+  ...release,
   ...runtimes,
   ...shim,
   ...agent,

@@ -1,17 +1,28 @@
 // The numbers of system calls in the sources are those of the kernel's headers, on both processors. A wrong one on the processor that
 // tests do not run on would call something else.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { execaSync } from 'execa'
 import { expect, test } from 'vitest'
-import { ownArchitecture } from '../../hack/image/layout.ts'
 import { compilerFor } from '../../hack/release/platforms.ts'
-import { product, text } from '../support/source-tree.ts'
+
+const top = join(import.meta.dirname, '../..')
+const text = (file: string) => readFileSync(join(top, file), 'utf8')
+const product = ['src', 'device-plugin'].flatMap((folder) =>
+  readdirSync(join(top, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => `${folder}/${file}`),
+)
+
+/** That of the compilers, which the processor of the tests need not be. */
+const own = execaSync('gcc', ['-dumpmachine']).stdout.startsWith('aarch64') ? 'arm64' : 'amd64'
 
 type Pair = readonly [x64: number, arm64: number]
 
 /** Numbers by names, as a compiler for the processor sees them in asm/unistd.h. */
 function headerNumbers(architecture: 'amd64' | 'arm64'): ReadonlyMap<string, number> {
   const argv = ['-E', '-dM', '-x', 'c', '-']
-  const { stdout } = execaSync(compilerFor(architecture, ownArchitecture), argv, {
+  const { stdout } = execaSync(compilerFor(architecture, own), argv, {
     input: '#include <asm/unistd.h>\n',
   })
   const found = new Map<string, number>()
