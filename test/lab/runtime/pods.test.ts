@@ -12,7 +12,7 @@ import { endPod, knownPods, type RunningPod, runPod, runSandbox } from '../../..
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
 import { recordedLimits } from '../../support/rate-bed.ts'
-import { expectAnswers, expectClosed, expectWhole, page } from '../../support/runtime/bed.ts'
+import { expectAnswers, expectClosed, expectWhole } from '../../support/runtime/bed.ts'
 import {
   type CardNode,
   cardNetworks,
@@ -77,24 +77,16 @@ describe('igb in legacy mode', () => {
     expect(after).toMatchObject({ vfinfo_list: [{ rate: { max_tx: 0 } }, { rate: { max_tx: 0 } }] })
   })
 
-  test('macvlan and sbr: limits alone; a mapped port is refused with the way out, and answers by that way', async () => {
-    const refused = runSandbox(runtime, { name: 'mapped', network: 'macvlan', ports })
-    await expect(refused).rejects.toThrow(
-      /plugin type="vf-offload" failed \(add\): Cannot map ports of "eth0": it is macvlan; must be .* or a macvlan of the interface that the key "uplink" names/,
-    )
-    expect(await knownPods(runtime)).toEqual([])
-    const limited = await runPod(runtime, { name: 'limited', network: 'macvlan', annotations })
-    expect(await page(lab, `http://${limited.ip}/`)).toBe(`${limited.word}\n`)
-    expect(await recordedLimits(lab)).toEqual([
-      ['toPod', 'pod', 'ifb'],
-      ['fromPod', 'pod', 'tbf'],
-    ])
-    await endPod(runtime, limited)
-    const pod = await runPod(runtime, { name: 'by-uplink', network: 'macvlan-ports', ports, annotations })
+  test('macvlan, sbr and vf-offload with the uplink: a mapped port and both limits', async () => {
+    const pod = await runPod(runtime, { name: 'by-uplink', network: 'macvlan', ports, annotations })
     // sbr has moved the routes of the interface to a table of its own.
     expect(await lab.must(`${inside(pod)} ip rule`)).toContain(`from ${pod.ip} lookup`)
     await expectAnswers(lab, pod, 8080)
     await expectWhole(lab, url)
+    expect(await recordedLimits(lab)).toEqual([
+      ['toPod', 'pod', 'ifb'],
+      ['fromPod', 'pod', 'tbf'],
+    ])
     await endPod(runtime, pod)
     await expectClosed(lab, 8080)
     await expectAllHome(lab, node)

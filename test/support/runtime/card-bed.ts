@@ -30,7 +30,7 @@ const addresses = {
   routes: [{ dst: '0.0.0.0/0' }],
 }
 
-/** Networks by name: `legacy` and the two of macvlan on igb, whose PF is `igb`, `switchdev` on simnic. */
+/** Networks by name: `legacy` and `macvlan` on igb, whose PF is `igb`, `switchdev` on simnic. */
 export function cardNetworks(igb: string): Record<string, ConfigList> {
   const vf = (pf: string, more: Record<string, unknown> = {}) => {
     return { type: 'vf-attach', pf, ipam: addresses, ...more }
@@ -39,8 +39,7 @@ export function cardNetworks(igb: string): Record<string, ConfigList> {
   const tuning = { type: 'tuning', mtu: 1400, sysctl: { 'net.ipv4.conf.IFNAME.arp_notify': '1' } }
   return {
     legacy: network('legacy', vf(igb), tuning, offload),
-    macvlan: network('macvlan', macvlan, { type: 'sbr' }, offload),
-    'macvlan-ports': network('macvlan-ports', macvlan, { type: 'sbr' }, { ...offload, uplink: igb }),
+    macvlan: network('macvlan', macvlan, { type: 'sbr' }, { ...offload, uplink: igb }),
     switchdev: network(
       'switchdev',
       vf(SIMNIC, { bridge: BRIDGE, ipam: { ...addresses, type: 'gated-ipam' } }),
