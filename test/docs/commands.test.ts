@@ -90,6 +90,7 @@ describe('what is not a page', () => {
       'is for a block of commands',
     ],
     ['a mark without a reason', `<!-- needs luck: none -->\n${fence}sh\nx\n${fence}\n`, 'the mark must be'],
+    ['a build that no test is to begin', `${fence}sh\nnpm test\n${fence}\n`, 'no test runs npm'],
     ['a block without an end', `${fence}sh\nx\n`, 'has no end'],
     ['commands behind four spaces', 'words\n\n    rm -rf /\n', 'must stand in a block'],
   ])('%s', (_, text, words) => expect(() => blocksIn('page.md', text)).toThrow(words))

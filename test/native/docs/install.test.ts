@@ -33,7 +33,7 @@ test('docs/install.md', async () => {
       expect(JSON.parse(await lab.must('vfctl node --json'))).toMatchObject({ agent: { isOurs: true } })
     if (block.text.includes('curl')) expect(await node.fromTheWire(8080)).toBe('it works\n')
   }
-  // Files that the runtime and the plugins of others keep are theirs.
+  // Files of the runtime and of the plugins of others are theirs.
   const after = (await lookAtFiles(lab)).filter(
     (line) => !/ \/var\/lib\/cni\/(results|networks)(\/| |$)/.test(line),
   )

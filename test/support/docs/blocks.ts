@@ -83,6 +83,10 @@ export function blocksIn(page: string, text: string): readonly Block[] {
         ...{ page, line: at + 2, language, text: `${inner.join('\n')}\n`, output: undefined },
         mark: markOf(mark, `${page}:${at}`),
       }
+      if (typeof block.mark === 'string' && /\b(npm|vitest|sudo)\b/.test(block.text))
+        throw new PageError(
+          `${page}:${at + 1}: no test runs npm or sudo: the block needs a mark with the reason`,
+        )
       blocks.push(block)
       last = { block, end }
     } else {
