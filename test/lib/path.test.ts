@@ -1,7 +1,7 @@
 // A path of a config is absolute and as long as the kernel allows.
 import { basename, dirname } from 'node:path'
 import { expect, test } from 'vitest'
-import { folderOf, isFolderPath, lastPart } from '../../src/lib/path.ts'
+import { folderOf, isFolderPath, lastPart, partsOf, plainPath } from '../../src/lib/path.ts'
 
 test.each(['/a', '/var/lib/cni/vf-flower', '/a//b/../c/', `/${'x'.repeat(255)}`, '/x'.repeat(1792)])(
   '%j is one',
@@ -30,3 +30,12 @@ test.each(['/run/vf-flower/lock', '/run', '/', 'file', '../file', '', '/a b/c:d@
     expect([folderOf(path), lastPart(path)]).toEqual([dirname(path), basename(path)])
   },
 )
+
+test.each([
+  ['/', [], ''],
+  ['/a//b/./c/', ['a', 'b', 'c'], '/a/b/c'],
+  ['a/..', ['a', '..'], '/a/..'],
+])('parts of a path, and the path without needless ones: %s', (path, parts, plain) => {
+  expect(partsOf(path)).toEqual(parts)
+  expect(plainPath(path)).toBe(plain)
+})

@@ -30,12 +30,17 @@ let client: ChildProcess
 let before: ReadonlyMap<string, string>
 let pod: RunningPod
 const took: string[] = []
+/** Seconds of all steps so far. */
+let sum = 0
+const told = (seconds: number, what: string) => `${seconds.toFixed(1).padStart(6)} s  ${what}`
 
 /** Does a step, and keeps the seconds that it took. */
 async function step<T>(name: string, action: () => Promise<T>): Promise<T> {
   const begin = performance.now()
   const result = await action()
-  took.push(`${((performance.now() - begin) / 1000).toFixed(1).padStart(6)} s  ${name}`)
+  const seconds = (performance.now() - begin) / 1000
+  took.push(told(seconds, name))
+  sum += seconds
   return result
 }
 const agent = async () => JSON.parse(await node.must('vfctl agent --json')) as AgentStatus
@@ -132,6 +137,7 @@ test('a pod with a host port answers from the wire, by the agent', { timeout: 12
     runPod(node.pods, { name: 'web', network: '', ports: [{ host_port: 8080, container_port: 80 }] }),
   )
   expect(await step('an answer at the host port', () => ask(8080))).toBe(pod.word)
+  took.push(told(sum, 'IN ALL, from the boot to the answer'))
   expect((await agent()).verbs).toMatchObject([{ verb: 'ADD', failed: 0 }])
   expect(await node.must('vfctl show')).toContain('tcp 8080 -> 80')
 })
