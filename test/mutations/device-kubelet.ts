@@ -35,7 +35,7 @@ export const deviceKubelet: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'kubelet-admission',
+    id: 'lab-kubelet-admission',
     file: 'hack/lab/kubelet/admission.ts',
     mistake:
       'The simulated kubelet gives a container new devices although one for initialisation has had some.',

@@ -42,11 +42,13 @@ export async function startCluster(lab: Lab, program: string, etcd?: string): Pr
       throw new SimulatorError(`"${argv[0]}" ended with code ${code}: ${lastLines(process.stderr())}`)
     })
     ended.catch(() => undefined)
-    await Promise.race([
-      ended,
-      lab.must(`${WAIT_UNTIL}
-        wait_until ${serves}`),
-    ])
+    const served = lab.must(`${WAIT_UNTIL}
+      wait_until ${serves}`)
+    await Promise.race([ended, served]).catch((error: Error) => {
+      throw new SimulatorError(
+        `"${argv[0]}" does not serve: ${error.message}\n${lastLines(process.stderr())}`,
+      )
+    })
   }
   const end = async () => {
     for (const one of processes.splice(0).reverse()) {
@@ -64,7 +66,10 @@ export async function startCluster(lab: Lab, program: string, etcd?: string): Pr
       ],
       `curl -sSf -m 5 ${ETCD}/health`,
     )
-    await started([program, ...serverFlags()], `curl -ksSf -m 5 ${SERVER}/readyz`)
+    await started(
+      [program, ...serverFlags()],
+      `curl -ksSf -m 5 -H 'Authorization: Bearer ${token}' ${SERVER}/readyz`,
+    )
   } catch (error) {
     await end()
     throw error

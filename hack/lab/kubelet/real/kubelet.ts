@@ -59,7 +59,7 @@ export interface StaticPod {
 /** The name of the node: kubelet adds it to those of static pods. */
 export const NODE = 'node'
 /** Milliseconds for a state of a pod. */
-const WAIT_MS = 120_000
+const WAIT_MS = 300_000
 
 /**
  * Prepares the node for the kubelet `program`, a path in it, which is not started yet. `kubeconfig`: the path of one; without it kubelet runs
@@ -94,7 +94,10 @@ export async function realKubelet(
       throw new SimulatorError(`kubelet ended with code ${code}: ${lastLines(log())}`)
     })
     ended.catch(() => undefined)
-    await Promise.race([ended, lab.must(SERVES, { env: { BEFORE: before } })])
+    const served = lab.must(SERVES, { env: { BEFORE: before } })
+    await Promise.race([ended, served]).catch((error: Error) => {
+      throw new SimulatorError(`kubelet does not serve: ${error.message}\n${lastLines(log())}`)
+    })
   }
   const stop = async () => {
     const running = process

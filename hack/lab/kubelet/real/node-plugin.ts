@@ -16,7 +16,7 @@ export const VFS = 2
 
 const PREFIX = 'example.org'
 const CONFIG = '/etc/vf-device-plugin.json'
-const WAIT_MS = 60_000
+const WAIT_MS = 180_000
 
 /** A card, as the device plugin sees it. */
 export interface PluginCard {

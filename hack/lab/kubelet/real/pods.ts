@@ -16,7 +16,7 @@ export interface PodSide {
   remove(name: string): Promise<void>
 }
 
-const WAIT_MS = 120_000
+const WAIT_MS = 300_000
 const isOver = (pod: PodState) => pod.isReady || pod.phase === 'Failed'
 
 /** Static pods. */
