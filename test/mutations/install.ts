@@ -84,4 +84,13 @@ export const install: readonly Mutation[] = [
     test: ['offload/portmap/plan-notes.test.ts', 'a veth, which the node forwards to whole'],
     tier: 'quick',
   },
+  {
+    id: 'install-looks-first',
+    file: 'src/install/commands.ts',
+    mistake: 'A folder that is read-only is met in the middle, and nobody says which option helps.',
+    old: '  requireWritable(root, plan.steps, placesOf(layout.libexecDir))\n',
+    now: '  if (dryRun && root === plan.notes[0]) requireWritable(root, plan.steps, placesOf(layout.libexecDir))\n',
+    test: ['native/install/surroundings.test.ts', 'of two CNI folders one is read-only'],
+    tier: 'quick',
+  },
 ]
