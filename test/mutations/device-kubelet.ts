@@ -41,7 +41,7 @@ export const deviceKubelet: readonly Mutation[] = [
       'The simulated kubelet gives a container new devices although one for initialisation has had some.',
     old: 'const again = reusable.slice(0, count)',
     now: 'const again = reusable.slice(0, 0)',
-    test: ['kubelet/contract.test.ts', 'a container for initialisation hands its devices on'],
+    test: ['kubelet/contract.test.ts', 'the simulator'],
     tier: 'quick',
   },
   {

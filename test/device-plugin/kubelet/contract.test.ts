@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, describe } from 'vitest'
 import { RecordingPlugin } from '../../../hack/lab/kubelet/recorder.ts'
 import { KubeletSimulator } from '../../../hack/lab/kubelet/simulator.ts'
 import { textAt } from '../../support/device-plugin/program.ts'
@@ -18,12 +18,14 @@ afterAll(async () => {
   rmSync(root, { recursive: true, force: true })
 })
 
-kubeletContract(() => ({
-  ...{ root, suffix: '/' },
-  plugin: async () => new RecordingPlugin(),
-  restart: () => kubelet.restart(),
-  run: ({ name, containers }) => kubelet.run(pod(name), containers),
-  end: (name) => kubelet.endPod(name),
-  file: async (name) => textAt(join(root, name)),
-  removeSockets: (folder) => kubelet.removeSockets(folder),
-}))
+describe('the simulator', () => {
+  kubeletContract(() => ({
+    ...{ root, suffix: '/' },
+    plugin: async () => new RecordingPlugin(),
+    restart: () => kubelet.restart(),
+    run: ({ name, containers }) => kubelet.run(pod(name), containers),
+    end: (name) => kubelet.endPod(name),
+    file: async (name) => textAt(join(root, name)),
+    removeSockets: (folder) => kubelet.removeSockets(folder),
+  }))
+})
