@@ -72,6 +72,9 @@ const LONGEST = [
   ],
 ]
 
+/** Milliseconds for a unit test or its preparation under qemu, which makes everything many times slower. */
+const slow = process.env.VF_TEST_SLOW === '1' ? 600_000 : undefined
+
 const placement = place(process.env)
 /** Files that take minutes in emulation and whose claims are shown natively too: for `npm run test:soak`, which asks for everything. */
 const soakOnly = process.env.VF_TEST_ALL === '1' ? ['test/soak/lab/**/*.test.ts'] : []
@@ -104,7 +107,8 @@ export default defineConfig({
           isolate: false,
           setupFiles: ['test/support/fresh-modules.ts'],
           // Property tests on a machine that is busy with something else.
-          testTimeout: 60_000,
+          testTimeout: slow ?? 60_000,
+          ...(slow === undefined ? {} : { hookTimeout: slow }),
           sequence: { groupOrder: 0 },
         },
       },

@@ -21,7 +21,7 @@ export const release: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'sys-call-number-arm64',
+    id: 'sys-call-number',
     file: 'src/sys/poll.ts',
     mistake: 'On arm64 a signal descriptor is asked for by the number of another system call.',
     old: "'signalfd4', [289, 74]",

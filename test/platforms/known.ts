@@ -8,6 +8,7 @@ interface Known {
 
 const netlink =
   'qemu-user knows no requests of rtnetlink for qdiscs and actions, and no netfilter: "EOPNOTSUPP: no answer from the kernel"'
+const spawn = 'qemu-user makes a copy for vfork: posix_spawn does not hear that the program was not started'
 const limits = 'a limit counts for qemu itself'
 const namespace = 'the test mounts anew, which a user namespace may not do with the mounts of its parent'
 
@@ -17,6 +18,8 @@ const known: readonly Known[] = [
   { test: /vf-offload .*a CNI_NETNS that is .* and a namespace that is gone for DEL/, reason: netlink },
   { test: /vf-offload S12: a DEL of what never was/, reason: netlink },
   { test: /vf-offload S11, S12: GC understands/, reason: netlink },
+  { test: /a program that can’t be started is the errno of execve|^nothing is left open$/, reason: spawn },
+  { test: /Command failed .*test\/sys\/agent-calls\.ts/, reason: 'qemu-user knows no SO_NETNS_COOKIE' },
   { test: /RLIMIT_(AS|DATA|STACK) that is too low/, reason: limits },
   { test: /descriptors below 3 only/, reason: 'qemu has descriptors of its own' },
   { test: /HOME (that is missing|and read-only folders)/, reason: namespace },
@@ -32,6 +35,6 @@ const known: readonly Known[] = [
 ]
 
 /** The reason why a test can't pass there; undefined for all others. */
-export function reasonOf(fullName: string): string | undefined {
-  return known.find(({ test }) => test.test(fullName))?.reason
+export function reasonOf(words: string): string | undefined {
+  return known.find(({ test }) => test.test(words))?.reason
 }

@@ -4,8 +4,9 @@
  * x86-64 runs as it is. Needs root, and takes an hour. The last line is `N passed, N failed`.
  *
  *     npm run test:platforms -- linux-amd64-musl          one platform, or several
- *     npm run test:platforms -- --only conformance        or unit
+ *     npm run test:platforms -- --only conformance        or unit, or machine: calls on a kernel of arm64, in a virtual machine
  *     npm run test:platforms -- linux-arm64 --files test/sys
+ *     npm run test:platforms -- linux-arm64 --built       without a build before it
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -17,6 +18,7 @@ import { ownArchitecture } from '../../hack/image/layout.ts'
 import { bunFor } from '../../hack/image/npm.ts'
 import { compilerFor, type Platform, platformsOf } from '../../hack/release/platforms.ts'
 import { reasonOf } from './known.ts'
+import { runMachine } from './machine.ts'
 import { asUser, binfmtFile, foreignNode, lackOfBinfmt, makeOverlay } from './system.ts'
 
 const top = join(import.meta.dirname, '../..')
@@ -28,13 +30,12 @@ const vitest = [
   '--project',
   'unit',
 ]
-/** qemu makes everything slower, many times. */
-const slowly = ['--testTimeout=600000', '--hookTimeout=600000']
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     only: { type: 'string' },
+    built: { type: 'boolean', default: false },
     files: { type: 'string', multiple: true, default: [] },
   },
 })
@@ -61,6 +62,17 @@ let failed = 0
 
 const isForeign = ({ architecture }: Platform) => architecture !== ownArchitecture
 
+const isWanted = (name: string) => values.only === undefined || name === values.only
+
+async function testMachine(folder: string, temporary: string): Promise<void> {
+  console.log('== linux-arm64: machine')
+  for (const line of await runMachine(join(top, 'dist', folder), join(temporary, 'machine'))) {
+    if (/^(not )?ok /.test(line)) console.log(line)
+    if (line.startsWith('ok ')) passed++
+    if (line.startsWith('not ok ')) failed++
+  }
+}
+
 /** The suites of a platform: words for vitest, and whether its workers are of that platform. */
 function suitesOf(platform: Platform): readonly { name: string; words: readonly string[] }[] {
   const suites = [
@@ -69,7 +81,7 @@ function suitesOf(platform: Platform): readonly { name: string; words: readonly 
   const beside = values.files.length > 0 ? values.files : ['--exclude', 'test/conformance/**']
   // Unit tests know no C library; those of the system call that of Bun.
   if (isForeign(platform) && platform.libc === 'glibc') suites.push({ name: 'unit', words: beside })
-  return suites.filter(({ name }) => values.only === undefined || name === values.only)
+  return suites.filter(({ name }) => isWanted(name))
 }
 
 async function test(platform: Platform): Promise<void> {
@@ -85,9 +97,12 @@ async function test(platform: Platform): Promise<void> {
     ...(libc === 'musl' ? ['--libc', libc] : []),
   ]
   const CC = compilerFor(architecture, ownArchitecture)
-  execaSync(process.execPath, ['hack/build.ts', ...words], { cwd: top, stdio: 'inherit', env: { CC } })
+  if (!values.built)
+    execaSync(process.execPath, ['hack/build.ts', ...words], { cwd: top, stdio: 'inherit', env: { CC } })
   const temporary = mkdtempSync(join(tmpdir(), 'vf-platform-'))
   try {
+    if (platform.name === 'linux-arm64' && isForeign(platform) && isWanted('machine'))
+      await testMachine(folder, temporary)
     makeOverlay(platform, temporary)
     for (const { name, words } of suitesOf(platform)) {
       console.log(`== ${platform.name}: ${name}`)
@@ -110,12 +125,13 @@ async function test(platform: Platform): Promise<void> {
         [
           ...(isForeign(platform) ? asUser : ['--mount']),
           ...entering,
-          ...['node', ...loading, ...vitest, ...(isForeign(platform) ? slowly : []), ...reporting, ...words],
+          ...['node', ...loading, ...vitest, ...reporting, ...words],
         ],
         {
           ...{ cwd: top, stdio: 'inherit', reject: false },
           env: {
             ...(isUnit ? { VF_WORKER_NODE: await foreignNode() } : {}),
+            ...(isForeign(platform) ? { VF_TEST_SLOW: '1' } : {}),
             VF_FLOWER_BIN: join(top, 'dist', folder),
           },
         },
@@ -131,16 +147,21 @@ async function test(platform: Platform): Promise<void> {
 function count(file: string, isEmulated: boolean): void {
   const { testResults } = reportSchema.parse(JSON.parse(readFileSync(file, 'utf8')))
   const told = new Map<string, number>()
+  const tell = (reason: string) => told.set(reason, (told.get(reason) ?? 0) + 1)
   for (const { name, status, message, assertionResults } of testResults) {
     if (status === 'failed' && assertionResults.every((one) => one.status !== 'failed')) {
-      failed++
-      console.error(`failed as a whole: ${relative(top, name)}: ${message.slice(0, 500)}`)
+      const reason = isEmulated ? reasonOf(message) : undefined
+      if (reason !== undefined) tell(reason)
+      else {
+        failed++
+        console.error(`failed as a whole: ${relative(top, name)}: ${message.slice(0, 500)}`)
+      }
     }
     for (const one of assertionResults) {
       if (one.status === 'passed') passed++
       if (one.status !== 'failed') continue
       const reason = isEmulated ? reasonOf(one.fullName) : undefined
-      if (reason !== undefined) told.set(reason, (told.get(reason) ?? 0) + 1)
+      if (reason !== undefined) tell(reason)
       else {
         failed++
         console.error(
