@@ -15,13 +15,9 @@ import { openStage } from './lab/kubelet/real/stage.ts'
 import { bootLab } from './lab/lab.ts'
 import { bootNode } from './lab/node.ts'
 
-try {
-  await run(programsOf(process.argv.slice(2)))
-  console.log('\nThe run succeeded.')
-} catch (error) {
-  if (error instanceof ProgramsError) console.error(error.message)
-  else console.error(`\nThe run failed: ${error instanceof Error ? error.message : String(error)}`)
-  process.exitCode = error instanceof ProgramsError ? 2 : 1
+/** Somebody ends the run. */
+class InterruptedError extends Error {
+  override readonly name = 'InterruptedError'
 }
 
 async function run(programs: Programs): Promise<void> {
@@ -31,15 +27,21 @@ async function run(programs: Programs): Promise<void> {
     throw new ProgramsError(`Cannot find ${DRIVER}: run "npm run build -- --with-tests" first.`)
   if (!programs.isLab && !machineFeatures().has('namespaces'))
     throw new ProgramsError('Cannot make a node of namespaces on this machine: use --lab.')
+  // An interrupted run ends all that it has started, as any other does.
+  const stopped = new Promise<never>((_, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.once(signal, () => reject(new InterruptedError(`${signal} came`)))
+  })
+  stopped.catch(() => undefined)
   step(programs.isLab ? 'Booting the virtual machine' : 'Making a node of namespaces')
   const files = programs.isLab ? undefined : cardOfFiles(tmpdir(), VFS)
   const lab = programs.isLab ? await bootLab() : await bootNode()
   try {
     step('Starting the container runtime and kubelet')
-    const stage = await openStage(lab, programs, files)
+    const stage = await Promise.race([openStage(lab, programs, files), stopped])
     try {
       step('A pod from end to end')
-      await realRun(stage, programs.multus !== undefined, say)
+      await Promise.race([realRun(stage, programs.multus !== undefined, say), stopped])
     } finally {
       await stage.end()
     }
@@ -47,4 +49,13 @@ async function run(programs: Programs): Promise<void> {
     await lab.close()
     files?.remove()
   }
+}
+
+try {
+  await run(programsOf(process.argv.slice(2)))
+  console.log('\nThe run succeeded.')
+} catch (error) {
+  if (error instanceof ProgramsError) console.error(error.message)
+  else console.error(`\nThe run failed: ${error instanceof Error ? error.message : String(error)}`)
+  process.exitCode = error instanceof ProgramsError ? 2 : 1
 }

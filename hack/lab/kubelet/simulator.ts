@@ -280,7 +280,7 @@ export class KubeletSimulator implements Kubelet {
     }
     const present = this.#clients.get(resource)
     const second = this.#options.second ?? 'replace'
-    if (present?.connection.socket === socket && second !== 'replace') return
+    if (present?.connection.socket === socket) return
     if (present !== undefined && second === 'refused')
       throw new SimulatorError(
         `the device plugin ${resource} already registered with a different socket path`,

@@ -1,11 +1,12 @@
 // An API server in a node, whose program the user brings, with etcd of the distribution, unpacked. It serves one run: everybody with its token
 // may do everything, and nobody outside of the node reaches it. In: a Lab. Out: a kubeconfig, and calls of its API.
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
-import { HOST, WAIT_UNTIL } from '../../bed/topology.ts'
+import { HOST } from '../../bed/topology.ts'
 import type { Lab, LabProcess } from '../../lab.ts'
 import { unpackedPackage } from '../../packages.ts'
 import { SimulatorError } from '../api.ts'
 import { lastLines } from './kubelet.ts'
+import { until } from './until.ts'
 
 const FOLDER = '/etc/kubernetes'
 const ETCD = 'http://127.0.0.1:2379'
@@ -35,20 +36,18 @@ export async function startCluster(lab: Lab, program: string, etcd?: string): Pr
   await lab.writeFile(`${FOLDER}/accounts.key`, accountsKey(), 0o600)
   await lab.writeFile(`${FOLDER}/kubeconfig`, JSON.stringify(kubeconfigOf(token)), 0o600)
   const processes: LabProcess[] = []
-  const started = async (argv: readonly string[], serves: string) => {
+  const started = async (argv: readonly string[], ...serves: readonly string[]) => {
     const process = await lab.spawn(argv, { timeoutMs: 0 })
     processes.push(process)
     const ended = process.wait().then(({ code }): never => {
       throw new SimulatorError(`"${argv[0]}" ended with code ${code}: ${lastLines(process.stderr())}`)
     })
     ended.catch(() => undefined)
-    const served = lab.must(`${WAIT_UNTIL}
-      wait_until ${serves}`)
-    await Promise.race([ended, served]).catch((error: Error) => {
-      throw new SimulatorError(
-        `"${argv[0]}" does not serve: ${error.message}\n${lastLines(process.stderr())}`,
-      )
-    })
+    const serving = until(
+      async () => ((await lab.exec(['curl', '-ksSf', '-m', '20', ...serves])).code === 0 ? true : undefined),
+      () => `"${argv[0]}" serves\n${lastLines(process.stderr())}`,
+    )
+    await Promise.race([ended, serving])
   }
   const end = async () => {
     for (const one of processes.splice(0).reverse()) {
@@ -64,11 +63,11 @@ export async function startCluster(lab: Lab, program: string, etcd?: string): Pr
         ...['--listen-client-urls', ETCD, '--advertise-client-urls', ETCD],
         ...['--initial-advertise-peer-urls', peers, '--initial-cluster', `default=${peers}`],
       ],
-      `curl -sSf -m 5 ${ETCD}/health`,
+      `${ETCD}/health`,
     )
     await started(
       [program, ...serverFlags()],
-      `curl -ksSf -m 5 -H 'Authorization: Bearer ${token}' ${SERVER}/readyz`,
+      ...['-H', `Authorization: Bearer ${token}`, `${SERVER}/readyz`],
     )
   } catch (error) {
     await end()
@@ -79,7 +78,7 @@ export async function startCluster(lab: Lab, program: string, etcd?: string): Pr
     api: async (method, path, body) => {
       const { stdout } = await lab.exec(
         [
-          ...['curl', '-ksS', '-m', '60', '-X', method, '-H', `Authorization: Bearer ${token}`],
+          ...['curl', '-ksS', '-m', '120', '-X', method, '-H', `Authorization: Bearer ${token}`],
           ...['-H', 'Content-Type: application/json', '-w', '\n%{http_code}'],
           ...(body === undefined ? [] : ['--data-binary', '@-']),
           `${SERVER}${path}`,

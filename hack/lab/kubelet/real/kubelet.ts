@@ -1,9 +1,9 @@
 // A real kubelet in a node, whose program the user brings: standalone with static pods, or with the API server of a kubeconfig. In: a Lab, a
 // container runtime in it. Out: start and end, pods, and what kubelet says of them. It changes no value of the machine's kernel.
-import { WAIT_UNTIL } from '../../bed/topology.ts'
 import type { Containerd } from '../../containerd/containerd.ts'
 import type { Lab, LabProcess } from '../../lab.ts'
 import { SimulatorError } from '../api.ts'
+import { until } from './until.ts'
 
 /** kubelet's folder; that of device plugins is a constant of kubelet. */
 export const KUBELET_ROOT = '/var/lib/kubelet'
@@ -58,8 +58,6 @@ export interface StaticPod {
 
 /** The name of the node: kubelet adds it to those of static pods. */
 export const NODE = 'node'
-/** Milliseconds for a state of a pod. */
-const WAIT_MS = 300_000
 
 /**
  * Prepares the node for the kubelet `program`, a path in it, which is not started yet. `kubeconfig`: the path of one; without it kubelet runs
@@ -83,7 +81,7 @@ export async function realKubelet(
   const past: string[] = []
   let process: LabProcess | undefined
   const log = () => [...past, process?.stderr() ?? ''].join('')
-  const pods = async () => podsOf(await lab.must(`curl -sS -m 20 http://127.0.0.1:${READ_ONLY_PORT}/pods`))
+  const pods = async () => podsOf(await lab.must(`curl -sS -m 60 http://127.0.0.1:${READ_ONLY_PORT}/pods`))
   const find = async (name: string) =>
     (await pods()).find((pod) => pod.name === `${name}-${NODE}` || pod.name === name)
   const start = async () => {
@@ -94,10 +92,12 @@ export async function realKubelet(
       throw new SimulatorError(`kubelet ended with code ${code}: ${lastLines(log())}`)
     })
     ended.catch(() => undefined)
-    const served = lab.must(SERVES, { env: { BEFORE: before } })
-    await Promise.race([ended, served]).catch((error: Error) => {
-      throw new SimulatorError(`kubelet does not serve: ${error.message}\n${lastLines(log())}`)
-    })
+    const serving = until(
+      async () =>
+        (await lab.exec(['sh', '-c', SERVES], { env: { BEFORE: before } })).code === 0 ? true : undefined,
+      () => `kubelet serves\n${lastLines(log())}`,
+    )
+    await Promise.race([ended, serving])
   }
   const stop = async () => {
     const running = process
@@ -106,15 +106,6 @@ export async function realKubelet(
     await running.wait()
     past.push(running.stderr())
     process = undefined
-  }
-  const until = async <T>(look: () => Promise<T | undefined>, what: () => Promise<string>): Promise<T> => {
-    const end = Date.now() + WAIT_MS
-    for (;;) {
-      const found = await look()
-      if (found !== undefined) return found
-      if (Date.now() > end) throw new SimulatorError(`${await what()}\n${lastLines(log())}`)
-      await new Promise((resolve) => setTimeout(resolve, 100))
-    }
   }
   return {
     ...{ version: stdout.trim(), start, stop, pods, log },
@@ -127,7 +118,7 @@ export async function realKubelet(
       await lab.must(`rm -f ${STATIC}/${name}.json`)
       await until(
         async () => ((await find(name)) === undefined ? true : undefined),
-        async () => `the pod ${name} is still there after ${WAIT_MS} ms: ${JSON.stringify(await find(name))}`,
+        async () => `the pod ${name} is gone: ${JSON.stringify(await find(name))}\n${lastLines(log())}`,
       )
     },
     wait: (name, wanted, what) =>
@@ -136,7 +127,7 @@ export async function realKubelet(
           const pod = await find(name)
           return pod !== undefined && wanted(pod) ? pod : undefined
         },
-        async () => `the pod ${name} is not ${what} after ${WAIT_MS} ms: ${JSON.stringify(await find(name))}`,
+        async () => `the pod ${name} is ${what}: ${JSON.stringify(await find(name))}\n${lastLines(log())}`,
       ),
   }
 }
@@ -190,13 +181,10 @@ fi`,
 const SOCKET = `stat -c %i.%Z ${KUBELET_ROOT}/device-plugins/kubelet.sock 2>/dev/null || true`
 
 // The socket of the kubelet before is still there when this one starts.
-const SERVES = `${WAIT_UNTIL}
-serves() {
-  [ -S ${KUBELET_ROOT}/pod-resources/kubelet.sock ] && curl -sS -m 5 http://127.0.0.1:10248/healthz || return
-  socket=$(${SOCKET})
-  [ -n "$socket" ] && [ "$socket" != "$BEFORE" ]
-}
-wait_until serves`
+const SERVES = `
+[ -S ${KUBELET_ROOT}/pod-resources/kubelet.sock ] && curl -sSf -m 20 http://127.0.0.1:10248/healthz || exit
+socket=$(${SOCKET})
+[ -n "$socket" ] && [ "$socket" != "$BEFORE" ]`
 
 /** A pod of the API, as far as a run asks. */
 export interface PodObject {

@@ -4,6 +4,7 @@ import type { ConfigList, PluginConfig } from '../../cni-runtime.ts'
 import { BIN_DIR, offload } from '../../containerd/networks.ts'
 import type { ApiObject, Cluster } from './cluster.ts'
 import { RESOURCE } from './node-plugin.ts'
+import { until } from './until.ts'
 
 /** Path of the plugin in the node. */
 export const BIN = `${BIN_DIR}/multus`
@@ -44,16 +45,10 @@ export async function makeNetwork(cluster: Cluster, hasVfs: boolean): Promise<vo
     ...{ metadata: { name: NETWORK, annotations }, spec: { config: JSON.stringify(config) } },
   }
   // The server answers 404 until it serves the new kind.
-  const end = Date.now() + 60_000
-  for (;;) {
-    try {
-      await cluster.api('POST', path, body)
-      return
-    } catch (error) {
-      if (Date.now() > end) throw error
-      await new Promise((resolve) => setTimeout(resolve, 200))
-    }
-  }
+  await until(
+    () => cluster.api('POST', path, body).catch(() => undefined),
+    () => `the server has the network "${NETWORK}"`,
+  )
 }
 
 const KIND: ApiObject = {

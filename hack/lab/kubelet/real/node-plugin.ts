@@ -6,6 +6,7 @@ import type { Lab, LabProcess } from '../../lab.ts'
 import { SimulatorError } from '../api.ts'
 import type { PodResources } from '../ask.ts'
 import { lastLines } from './kubelet.ts'
+import { until } from './until.ts'
 
 /** The resource that pods ask for, and the variable with their devices. */
 export const RESOURCE = 'example.org/vfs'
@@ -16,7 +17,6 @@ export const VFS = 2
 
 const PREFIX = 'example.org'
 const CONFIG = '/etc/vf-device-plugin.json'
-const WAIT_MS = 180_000
 
 /** A card, as the device plugin sees it. */
 export interface PluginCard {
@@ -69,17 +69,17 @@ export async function untilKubeletHas(
   log: () => string,
 ): Promise<number> {
   const begin = Date.now()
-  for (;;) {
-    const { allocatable } = await resources()
-    const own = allocatable.flatMap((line) => {
-      const [name, device = ''] = line.split('=')
-      return name === RESOURCE ? [device.replace(/@.*/, '')] : []
-    })
-    if (String(own) === String([...vfs].sort())) return Date.now() - begin
-    if (Date.now() - begin > WAIT_MS)
-      throw new SimulatorError(
-        `kubelet has ${own.join(', ') || 'no devices'} of ${RESOURCE} after ${WAIT_MS} ms, not ${vfs.join(', ')}:\n${lastLines(log())}`,
-      )
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
+  let own: readonly string[] = []
+  return until(
+    async () => {
+      const { allocatable } = await resources()
+      own = allocatable.flatMap((line) => {
+        const [name, device = ''] = line.split('=')
+        return name === RESOURCE ? [device.replace(/@.*/, '')] : []
+      })
+      return String(own) === String([...vfs].sort()) ? Date.now() - begin : undefined
+    },
+    () =>
+      `kubelet has ${vfs.join(', ')} of ${RESOURCE}: it has ${own.join(', ') || 'none'}\n${lastLines(log())}`,
+  )
 }

@@ -5,6 +5,7 @@ import { endPod, knownPods } from '../../containerd/pods.ts'
 import { SimulatorError } from '../api.ts'
 import type { ApiObject, Cluster } from './cluster.ts'
 import { type PodObject, type PodState, type RealKubelet, type StaticPod, stateOf } from './kubelet.ts'
+import { until } from './until.ts'
 
 /** One way to make pods. */
 export interface PodSide {
@@ -16,7 +17,6 @@ export interface PodSide {
   remove(name: string): Promise<void>
 }
 
-const WAIT_MS = 300_000
 const isOver = (pod: PodState) => pod.isReady || pod.phase === 'Failed'
 
 /** Static pods. */
@@ -35,28 +35,25 @@ export function podsByServer(cluster: Cluster): PodSide {
     stateOf((await cluster.api('GET', `${path}/${name}`)) as unknown as PodObject)
   const made = async (pod: StaticPod) => {
     await retried(() => cluster.api('POST', path, { apiVersion: 'v1', kind: 'Pod', ...pod }))
-    const end = Date.now() + WAIT_MS
-    for (;;) {
-      const state = await look(pod.metadata.name)
-      if (isOver(state)) return state
-      if (Date.now() > end)
-        throw new SimulatorError(
-          `the pod ${state.name} is not ready after ${WAIT_MS} ms: ${await eventsOf(cluster)}`,
-        )
-      await new Promise((resolve) => setTimeout(resolve, 100))
-    }
+    return until(
+      async () => {
+        const state = await look(pod.metadata.name)
+        return isOver(state) ? state : undefined
+      },
+      async () => `the pod ${pod.metadata.name} is ready: ${await eventsOf(cluster)}`,
+    )
   }
   return {
     ...ways(made),
     remove: async (name) => {
       await cluster.api('DELETE', `${path}/${name}`)
-      const end = Date.now() + WAIT_MS
-      for (;;) {
-        const { items } = (await cluster.api('GET', path)) as { items: { metadata: { name: string } }[] }
-        if (!items.some(({ metadata }) => metadata.name === name)) return
-        if (Date.now() > end) throw new SimulatorError(`the pod ${name} is still there after ${WAIT_MS} ms`)
-        await new Promise((resolve) => setTimeout(resolve, 100))
-      }
+      await until(
+        async () => {
+          const { items } = (await cluster.api('GET', path)) as { items: { metadata: { name: string } }[] }
+          return items.some(({ metadata }) => metadata.name === name) ? undefined : true
+        },
+        () => `the pod ${name} is gone`,
+      )
     },
   }
 }
@@ -78,16 +75,15 @@ function ways(made: (pod: StaticPod) => Promise<PodState>): Omit<PodSide, 'remov
 
 /** The namespace has its account and its limits a moment after the server is ready. */
 async function retried(call: () => Promise<ApiObject>): Promise<void> {
-  const end = Date.now() + 30_000
-  for (;;) {
-    try {
-      await call()
-      return
-    } catch (error) {
-      if (Date.now() > end) throw error
-      await new Promise((resolve) => setTimeout(resolve, 200))
-    }
-  }
+  let reason = ''
+  await until(
+    () =>
+      call().catch((error: Error) => {
+        reason = error.message
+        return undefined
+      }),
+    () => `the server takes the pod: ${reason}`,
+  )
 }
 
 async function eventsOf(cluster: Cluster): Promise<string> {

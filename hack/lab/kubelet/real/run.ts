@@ -10,6 +10,7 @@ import { makeNetwork, NETWORK, NIC } from './multus.ts'
 import { RESOURCE, untilKubeletHas, VARIABLE } from './node-plugin.ts'
 import { type PodSide, podsByFiles, podsByServer } from './pods.ts'
 import type { Stage } from './stage.ts'
+import { until } from './until.ts'
 
 /** A line for people. */
 export type Say = (line: string) => void
@@ -51,7 +52,7 @@ export async function realRun(stage: Stage, hasMultus: boolean, say: Say): Promi
   )
 
   const next = await stage.plugin('--instance', 'two')
-  await untilStands(stage, next)
+  await untilStands(next)
   await stage.stopPlugin(plugin)
   say(
     `an upgrade with surge: ${await has(card.vfs)} ms after the old process had gone kubelet had the devices of the new one`,
@@ -133,37 +134,34 @@ async function expectAnswer(stage: Stage, port: number, device: string): Promise
 /** podresources says that a pod has the device, or that none has any. A kubelet that has just started may not know its pods yet. */
 async function expectDevice(stage: Stage, device: string | undefined): Promise<void> {
   const wanted = device === undefined ? [] : [device]
-  const end = Date.now() + 60_000
-  for (;;) {
-    const { given } = await stage.resources()
-    const own = given.flatMap((line) => line.split(`${RESOURCE}=`)[1] ?? [])
-    if (String(own.map((one) => one.replace(/@.*/, ''))) === String(wanted)) return
-    if (Date.now() > end)
-      throw new SimulatorError(
-        `podresources says "${given.join('; ')}", not that ${device ?? 'no device'} is in use`,
-      )
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
+  let given: readonly string[] = []
+  await until(
+    async () => {
+      ;({ given } = await stage.resources())
+      const own = given.flatMap((line) => line.split(`${RESOURCE}=`)[1]?.replace(/@.*/, '') ?? [])
+      return String(own) === String(wanted) ? true : undefined
+    },
+    () => `podresources says that ${device ?? 'no device'} is in use: "${given.join('; ')}"`,
+  )
 }
 
 /** Nothing is on the node that was not there before the pod. kubelet forgets a pod before the runtime has ended it. */
 async function expectNothing({ lab }: Stage, before: readonly string[]): Promise<void> {
-  const end = Date.now() + 60_000
-  for (;;) {
-    const all = await leftovers(lab)
-    const left = all.filter((line) => !before.includes(line) && !/^qdisc .* dev cni0 /.test(line))
-    if (left.length === 0) return
-    if (Date.now() > end) throw new SimulatorError(`the pod has left: ${left.join('; ')}`)
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
+  let left: readonly string[] = []
+  await until(
+    async () => {
+      const all = await leftovers(lab)
+      left = all.filter((line) => !before.includes(line) && !/^qdisc .* dev cni0 /.test(line))
+      return left.length === 0 ? true : undefined
+    },
+    () => `nothing is left of the pod: ${left.join('; ')}`,
+  )
 }
 
 /** Waits until a second process of the device plugin has kubelet's word, be it a stream or a refusal. */
-async function untilStands({ lab }: Stage, plugin: { stderr(): string }): Promise<void> {
-  const end = Date.now() + 60_000
-  while (!/kubelet (watches|does not register)/.test(plugin.stderr())) {
-    if (Date.now() > end)
-      throw new SimulatorError(`kubelet has no word for the second process: ${plugin.stderr()}`)
-    await lab.must('sleep 0.05')
-  }
+async function untilStands(plugin: { stderr(): string }): Promise<void> {
+  await until(
+    async () => (/kubelet (watches|does not register)/.test(plugin.stderr()) ? true : undefined),
+    () => `kubelet has a word for the second process: ${plugin.stderr()}`,
+  )
 }
