@@ -120,6 +120,11 @@ export function answered({ verbs }: AgentStatus): number {
   return verbs.reduce((sum, { outcomes }) => sum + (outcomes.answered ?? 0), 0)
 }
 
+/** The state when no call is under way, and the last report of each has come: the worker is free then. */
+export function atRest(agent: TestAgent): Promise<AgentStatus> {
+  return agent.until(({ workers }) => workers.length > 0 && workers.every(({ state }) => state === 'free'))
+}
+
 /** The state once workers have answered so many calls: the last report of a call comes after its answer. */
 export function afterCalls(agent: TestAgent, count: number): Promise<AgentStatus> {
   return agent.until((status) => answered(status) >= count)

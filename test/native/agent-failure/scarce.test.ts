@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { type AgentBed, makeAgentBed, type WarmPod } from '../../support/agent-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { afterCalls, answered, startAgent, type TestAgent } from '../../support/warm-agent.ts'
+import { afterCalls, answered, atRest, startAgent, type TestAgent } from '../../support/warm-agent.ts'
 
 const TOOLS = '/tmp/scarce'
 /** Runs the program with a standard output that nobody reads, or that nobody has open. */
@@ -45,7 +45,8 @@ test.each(Object.entries(OUTPUTS))(
     const [pod] = pods()
     if (name.includes('pipe')) await lab.must(`rm -f ${TOOLS}/pipe; mkfifo ${TOOLS}/pipe; : <>${TOOLS}/pipe`)
     const reader = name.includes('pipe') ? await lab.spawn(['sh', '-c', `exec <${TOOLS}/pipe`]) : undefined
-    const before = answered(await agent.status())
+    // Calls of the test before may not be counted yet.
+    const before = answered(await atRest(agent))
     const { code, stderr } = await bed.call('ADD', pod, 'vf-attach', { front: words })
     await reader?.wait()
     expect({ code, told: /stdout/.test(stderr) }).toEqual({ code: 1, told: true })
