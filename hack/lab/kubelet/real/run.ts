@@ -1,7 +1,7 @@
 // A pod from end to end with a real kubelet: the device plugin registers, a pod asks for its resource, our plugins give the pod its network, and
 // the wire reaches its host port; then restarts and an upgrade of the device plugin, and the end of it all. Each step fails unless it came as
 // it must. In: a stage. Out: lines for people, by `say`.
-import { CLIENT_A, HOST } from '../../bed/topology.ts'
+import { CLIENT_A, CLIENT_B, HOST } from '../../bed/topology.ts'
 import { IMAGE } from '../../containerd/containerd.ts'
 import { leftovers } from '../../containerd/leftovers.ts'
 import { SimulatorError } from '../api.ts'
@@ -87,7 +87,7 @@ async function firstPod(stage: Stage, pods: PodSide, hasMultus: boolean, say: Sa
   const begin = Date.now()
   const { ip = '' } = await pods.run(podOf('web', 1, annotations))
   say(`a pod that asks for 1 ${RESOURCE} ran after ${Date.now() - begin} ms, with address ${ip}`)
-  const device = await page(stage, `http://${HOST.v4}:${PORT}/device`)
+  const device = await page(stage, PORT)
   if (!stage.card.vfs.includes(device))
     throw new SimulatorError(`the pod's ${VARIABLE} is "${device}", not one of ${stage.card.vfs.join(', ')}`)
   await expectDevice(stage, device)
@@ -120,13 +120,17 @@ function podOf(name: string, count: number, annotations: Readonly<Record<string,
   }
 }
 
-async function page({ lab }: Stage, url: string): Promise<string> {
-  const command = `ip netns exec ${CLIENT_A.namespace} curl -sS --fail -m 20 --retry 20 --retry-connrefused --retry-delay 1 '${url}'`
+async function page({ card, lab }: Stage, port: number): Promise<string> {
+  // A pod with a VF on the wire answers the wire by the VF. So a client behind the router asks at the port that leads to the bridge.
+  const hasVfs = card.flags.length === 0
+  const client = hasVfs && port !== SECOND_PORT ? CLIENT_B : CLIENT_A
+  const url = `http://${HOST.v4}:${port}/device`
+  const command = `ip netns exec ${client.namespace} curl -sS --fail -m 20 --retry 20 --retry-connrefused --retry-delay 1 '${url}'`
   return (await lab.must(command)).trim()
 }
 
 async function expectAnswer(stage: Stage, port: number, device: string): Promise<void> {
-  const answer = await page(stage, `http://${HOST.v4}:${port}/device`)
+  const answer = await page(stage, port)
   if (answer !== device)
     throw new SimulatorError(`port ${port} of the node answers "${answer}", not the pod's "${device}"`)
 }
