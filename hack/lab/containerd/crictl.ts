@@ -1,16 +1,18 @@
 // Stands in for crictl, which no package of the distribution has: the verbs that the documents use, with the same arguments and the same calls to
 // the runtime. Images must be there, as with --no-pull. In: arguments; CONTAINER_RUNTIME_SOCKET, and in CGROUP_PARENT the group for pods.
 import { readFileSync } from 'node:fs'
-import { Client, credentials, type ServiceError } from '@grpc/grpc-js'
-import { type CriCall, definitionOf } from './messages.ts'
+import { callCri } from './cri-call.ts'
+import type { CriCall } from './messages.ts'
 
 type Answer = Readonly<Record<string, unknown>>
 
 const [verb = '', ...words] = process.argv.slice(2)
-const client = new Client(
-  `unix:${process.env.CONTAINER_RUNTIME_SOCKET ?? '/run/containerd/containerd.sock'}`,
-  credentials.createInsecure(),
-)
+const socket = process.env.CONTAINER_RUNTIME_SOCKET ?? '/run/containerd/containerd.sock'
+/** Milliseconds that a call may take: those of kubelet. */
+const LONGEST_CALL = 120_000
+
+/** The runtime's refusal. */
+class Refusal extends Error {}
 
 const verbs: Readonly<Record<string, () => Promise<void>>> = {
   runp: async () => console.log(await sandbox(podOf(words[0]))),
@@ -39,10 +41,8 @@ try {
   if (action === undefined) throw new TypeError(`no verb "${verb}"`)
   await action()
 } catch (error) {
-  console.error(`crictl: ${(error as Partial<ServiceError>).details ?? String(error)}`)
+  console.error(`crictl: ${error instanceof Refusal ? error.message : String(error)}`)
   process.exitCode = 1
-} finally {
-  client.close()
 }
 
 async function sandbox(config: Answer): Promise<string> {
@@ -65,12 +65,8 @@ function podOf(file: string | undefined): Answer {
   return { ...config, linux: { ...(config.linux as object), cgroup_parent: process.env.CGROUP_PARENT ?? '' } }
 }
 
-function call(name: CriCall, request: object): Promise<Answer> {
-  const { path, requestSerialize, responseDeserialize } = definitionOf(name)
-  const options = { deadline: Date.now() + 120_000 }
-  return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, options, (error, answer) =>
-      error === null ? resolve(answer as Answer) : reject(error),
-    )
-  })
+async function call(name: CriCall, request: object): Promise<Answer> {
+  const outcome = await callCri(socket, name, request, LONGEST_CALL)
+  if ('refused' in outcome) throw new Refusal(outcome.refused)
+  return outcome.answer as Answer
 }

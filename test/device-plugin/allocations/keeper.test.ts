@@ -1,9 +1,10 @@
 // The keeper of allocations: asks at the start, after an allocation, when a source says that something changed, and again while the
 // answer is not settled; tells each change once; and survives a restart without a source by its note.
+
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import {
   type Allocations,
   type Holding,
@@ -11,6 +12,7 @@ import {
   SourceUnavailable,
 } from '../../../device-plugin/allocations/holding.ts'
 import { AllocationKeeper, type KeeperOptions } from '../../../device-plugin/allocations/keeper.ts'
+import { eventually } from '../../support/eventually.ts'
 
 const resource = 'intel.com/vfs'
 const times = {
@@ -98,10 +100,10 @@ test('a device that was given out counts at once, and sources are asked until on
   one.given(resource, ['a'])
   expect(held(one)).toEqual(['a'])
   const asked = source.reads
-  await vi.waitFor(() => expect(source.reads).toBeGreaterThan(asked + 1), { timeout: 30_000 })
+  await eventually(() => expect(source.reads).toBeGreaterThan(asked + 1))
   expect(held(one)).toEqual(['a'])
   source.holdings = [by('a', 'new')]
-  await vi.waitFor(() => expect(one.now.held.get('a')?.pod?.name).toBe('new'), { timeout: 30_000 })
+  await eventually(() => expect(one.now.held.get('a')?.pod?.name).toBe('new'))
 })
 
 test('a device that was given out and that no source ever names is free again', async () => {
@@ -109,7 +111,7 @@ test('a device that was given out and that no source ever names is free again', 
   const one = keeper([source])
   await one.start()
   one.given(resource, ['a'])
-  await vi.waitFor(() => expect(held(one)).toEqual([]), { timeout: 30_000 })
+  await eventually(() => expect(held(one)).toEqual([]))
 })
 
 test('a device that no source names is free as soon as its time is over, however long the next pause is', async () => {
@@ -118,12 +120,12 @@ test('a device that no source names is free as soon as its time is over, however
   await one.start()
   one.given(resource, ['a'])
   expect(held(one)).toEqual(['a'])
-  await vi.waitFor(() => expect(held(one)).toEqual([]), { timeout: 30_000 })
+  await eventually(() => expect(held(one)).toEqual([]))
   // The same for one that the lower source alone names.
   second.holdings = [by('b')]
   await one.ask()
   expect(held(one)).toEqual(['b'])
-  await vi.waitFor(() => expect(held(one)).toEqual([]), { timeout: 30_000 })
+  await eventually(() => expect(held(one)).toEqual([]))
 })
 
 test('a source that says that something changed is asked; many changes are one question', async () => {
@@ -132,7 +134,7 @@ test('a source that says that something changed is asked; many changes are one q
   await one.start()
   source.holdings = [by('a')]
   for (let count = 0; count < 1_000; count++) source.changed?.()
-  await vi.waitFor(() => expect(held(one)).toEqual(['a']), { timeout: 30_000 })
+  await eventually(() => expect(held(one)).toEqual(['a']))
   expect(source.reads).toBeLessThan(5)
   one.stop()
   expect(source.changed).toBeUndefined()
@@ -150,7 +152,7 @@ test('the next source answers where the first does not, and none at all makes a 
   expect(lines.at(-1)).toContain('podresources: nobody answers; checkpoint: nobody answers')
   // Nobody has to call: the source is found when it is there again.
   first.holdings = [by('b')]
-  await vi.waitFor(() => expect(held(one)).toEqual(['b']), { timeout: 30_000 })
+  await eventually(() => expect(held(one)).toEqual(['b']))
 })
 
 test('a source that hangs is passed over', async () => {
@@ -176,7 +178,7 @@ test('questions that come during a question lead to one more, which sees what wa
   const started = one.start()
   const others = [one.ask(), one.ask(), one.ask()]
   answer?.([])
-  await vi.waitFor(() => expect(reads).toBe(2), { timeout: 30_000 })
+  await eventually(() => expect(reads).toBe(2))
   answer?.([by('a')])
   await Promise.all([started, ...others])
   expect([reads, held(one)]).toEqual([2, ['a']])

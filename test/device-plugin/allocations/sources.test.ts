@@ -1,13 +1,15 @@
 // The two sources of allocations: kubelet's podresources service, asked over a unix socket whose server writes its messages byte by
 // byte, and kubelet's checkpoint file in the forms of its versions, with its watch.
+
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { SourceUnavailable } from '../../../device-plugin/allocations/holding.ts'
 import { checkpoint, checkpointName } from '../../../device-plugin/kubelet/checkpoint.ts'
 import { podResources } from '../../../device-plugin/kubelet/podresources.ts'
+import { eventually } from '../../support/eventually.ts'
 import { listResponse, type PodResourcesServer, servePodResources } from './podresources-server.ts'
 
 let folder = ''
@@ -158,11 +160,11 @@ describe('checkpoint', () => {
     const end = checkpoint(folder).watch?.(() => changes++)
     writeFileSync(join(folder, 'kubelet.sock'), '')
     write(file(entry(['a'])))
-    await vi.waitFor(() => expect(changes).toBeGreaterThan(0), { timeout: 30_000 })
+    await eventually(() => expect(changes).toBeGreaterThan(0))
     const before = changes
     writeFileSync(join(folder, 'other.sock'), '')
     write(file(entry(['b'])))
-    await vi.waitFor(() => expect(changes).toBeGreaterThan(before), { timeout: 30_000 })
+    await eventually(() => expect(changes).toBeGreaterThan(before))
     end?.()
   })
 
@@ -174,13 +176,13 @@ describe('checkpoint', () => {
       const before = changes
       mkdirSync(later)
       writeFileSync(join(later, checkpointName), text)
-      await vi.waitFor(() => expect(changes).toBeGreaterThan(before), { timeout: 30_000 })
+      await eventually(() => expect(changes).toBeGreaterThan(before))
       const between = changes
       writeFileSync(join(later, checkpointName), `${text}${text}`)
-      await vi.waitFor(() => expect(changes).toBeGreaterThan(between), { timeout: 30_000 })
+      await eventually(() => expect(changes).toBeGreaterThan(between))
       const last = changes
       rmSync(later, { recursive: true })
-      await vi.waitFor(() => expect(changes).toBeGreaterThan(last), { timeout: 30_000 })
+      await eventually(() => expect(changes).toBeGreaterThan(last))
     }
     for (const text of ['a', 'ab', 'abc']) await again(text)
     end?.()

@@ -1,10 +1,12 @@
 // A record of vf-attach that comes or goes is told, also when its folder comes later or is made anew.
+
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { watchRecords } from '../../../device-plugin/allocations/watch-records.ts'
 import type { FolderWatch } from '../../../src/sys/folder-watch.ts'
+import { eventually } from '../../support/eventually.ts'
 
 let state = ''
 let calls = 0
@@ -24,7 +26,7 @@ const begin = () => {
 const more = async (change: () => void) => {
   const before = calls
   change()
-  await vi.waitFor(() => expect(calls).toBeGreaterThan(before), { timeout: 30_000 })
+  await eventually(() => expect(calls).toBeGreaterThan(before))
 }
 
 test('a record that comes, and one that goes', async () => {

@@ -1,11 +1,12 @@
 // The HTTP server: its three pages and nothing else, over TCP and over a unix socket; an address that is taken is tried again; slow
 // clients and too many of them are sent away; and it stops at once.
+
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttp, request } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import {
   type HttpServer,
   type Pages,
@@ -13,6 +14,7 @@ import {
   serveHttp,
   WrongAddress,
 } from '../../../device-plugin/observe/http.ts'
+import { eventually } from '../../support/eventually.ts'
 
 let folder = ''
 let server: HttpServer | undefined
@@ -37,7 +39,7 @@ afterEach(async () => {
 
 async function start(listen: string, more: Partial<Pages> = {}): Promise<string> {
   server = serveHttp({ listen, pages: { ...pages, ...more }, log, retryAfter: 10 })
-  return vi.waitFor(() => server?.address ?? Promise.reject(new RangeError('not yet')), { timeout: 30_000 })
+  return eventually(() => server?.address ?? Promise.reject(new RangeError('not yet')))
 }
 
 function get(place: { host: string; port: number } | { socketPath: string }, path: string, method = 'GET') {
@@ -95,7 +97,7 @@ test('a unix socket, also where a process that is gone has left one', async () =
   expect(await start(path)).toBe(path)
   expect((await get({ socketPath: path }, '/healthz')).status).toBe(200)
   const second = serveHttp({ listen: path, pages, log, retryAfter: 10 })
-  await vi.waitFor(() => expect(second.address).toBe(path), { timeout: 30_000 })
+  await eventually(() => expect(second.address).toBe(path))
   expect((await get({ socketPath: path }, '/healthz')).status).toBe(200)
   await second.stop()
 })
@@ -104,10 +106,10 @@ test('a file in the place of the socket stays, and the server tries again', asyn
   const path = join(folder, 'file')
   writeFileSync(path, 'precious')
   server = serveHttp({ listen: path, pages, log, retryAfter: 10 })
-  await vi.waitFor(() => expect(lines.length).toBeGreaterThan(1), { timeout: 30_000 })
+  await eventually(() => expect(lines.length).toBeGreaterThan(1))
   expect(lines[0]).toContain(`Cannot listen at ${path}: `)
   rmSync(path)
-  await vi.waitFor(() => expect(server?.address).toBe(path), { timeout: 30_000 })
+  await eventually(() => expect(server?.address).toBe(path))
 })
 
 test('a port that is taken is tried again until it is free', async () => {
@@ -115,11 +117,11 @@ test('a port that is taken is tried again until it is free', async () => {
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
   const { port } = other.address() as AddressInfo
   server = serveHttp({ listen: `127.0.0.1:${port}`, pages, log, retryAfter: 10 })
-  await vi.waitFor(() => expect(lines.length).toBeGreaterThan(1), { timeout: 30_000 })
+  await eventually(() => expect(lines.length).toBeGreaterThan(1))
   expect(lines[0]).toContain('EADDRINUSE')
   expect(server.address).toBeUndefined()
   other.close()
-  await vi.waitFor(() => expect(server?.address).toBe(`127.0.0.1:${port}`), { timeout: 30_000 })
+  await eventually(() => expect(server?.address).toBe(`127.0.0.1:${port}`))
   expect((await get({ host: '127.0.0.1', port }, '/healthz')).status).toBe(200)
 })
 
@@ -143,7 +145,7 @@ test('of too many requests at one time some are sent away, and the next ones are
       return one
     }),
   )
-  await vi.waitFor(() => expect(early).toHaveLength(24), { timeout: 30_000 })
+  await eventually(() => expect(early).toHaveLength(24))
   expect(new Set(early)).toEqual(new Set(['too many requests at one time\n']))
   release?.()
   const statuses = (await Promise.all(all)).map(({ status }) => status)

@@ -65,9 +65,12 @@ export async function realRun(stage: Stage, hasMultus: boolean, say: Say): Promi
   say('the pod was deleted: its device is free, and nothing of it is left on the node')
 }
 
+/** True for a card of the machine; false for one of files, which has no VFs. */
+const isCard = ({ flags }: Stage['card']) => flags.length === 0
+
 async function prepareMultus({ cluster, lab, card }: Stage, say: Say): Promise<void> {
   if (cluster === undefined) return
-  const hasVfs = card.flags.length === 0
+  const hasVfs = isCard(card)
   if (!hasVfs) await lab.must(NIC.make)
   await makeNetwork(cluster, hasVfs)
   say(
@@ -122,8 +125,7 @@ function podOf(name: string, count: number, annotations: Readonly<Record<string,
 
 async function page({ card, lab }: Stage, port: number): Promise<string> {
   // A pod with a VF on the wire answers the wire by the VF. So a client behind the router asks at the port that leads to the bridge.
-  const hasVfs = card.flags.length === 0
-  const client = hasVfs && port !== SECOND_PORT ? CLIENT_B : CLIENT_A
+  const client = isCard(card) && port !== SECOND_PORT ? CLIENT_B : CLIENT_A
   const url = `http://${HOST.v4}:${port}/device`
   const command = `ip netns exec ${client.namespace} curl -sS --fail -m 20 --retry 20 --retry-connrefused --retry-delay 1 '${url}'`
   return (await lab.must(command)).trim()
