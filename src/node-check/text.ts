@@ -11,7 +11,9 @@ export function checkLines({ cards, missing, unanswered }: NodeCheck): readonly 
         ]
       : cards.flatMap(cardLines)),
     ...(missing.length === 0
-      ? ['  kernel and nft have all that port mappings and limits need']
+      ? [
+          `  ${cards.length === 0 ? 'the kernel has' : 'the kernel and the program nft have'} all that port mappings and limits need`,
+        ]
       : missing.map((line) => `  missing: ${line}`)),
     ...unanswered.map((line) => `  not known: ${line}`),
   ]

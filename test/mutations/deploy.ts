@@ -30,6 +30,15 @@ export const deploy: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'deploy-account-of-namespace',
+    file: 'device-plugin/deploy/examples/limited.yaml',
+    mistake: 'A pod counts on the account that a controller makes after the namespace.',
+    old: '  serviceAccountName: examples\n',
+    now: '',
+    test: ['device-plugin/deploy/manifests.test.ts', 'volumes, labels, images and service accounts'],
+    tier: 'quick',
+  },
+  {
     id: 'config-instance-of-a-pod',
     file: 'device-plugin/config/command-line.ts',
     mistake: 'The uid of a pod is too long for the name of an instance.',

@@ -67,6 +67,15 @@ export const install: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'install-names-link',
+    file: 'src/install/files/layout.ts',
+    mistake: 'The link by which the image finds the programs leads to the usual folder.',
+    old: 'link(namesLink, names)',
+    now: 'link(namesLink, usual.names)',
+    test: ['install/places.test.ts', 'is found by one link'],
+    tier: 'quick',
+  },
+  {
     id: 'install-labels-late',
     file: 'src/install/files/apply.ts',
     mistake: 'Files get their labels only when systemd has been told to start the agent.',

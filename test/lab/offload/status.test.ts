@@ -103,6 +103,19 @@ test('STATUS misses nothing in legacy mode that only translation in the NIC and 
   expect(result).toMatchObject({ code: 0, stdout: '', stderr: '' })
 })
 
+test('STATUS names what of nf_tables the kernel lacks, and the program nft beside it', async () => {
+  const [take = '', give = ''] = modules('nft_fib_inet')
+  await vm.must(take)
+  const without = await status(forPorts)
+  await vm.must(`${give}; mv /usr/sbin/nft /usr/sbin/nft.away`)
+  const other = await status(forPorts)
+  await vm.must('mv /usr/sbin/nft.away /usr/sbin/nft')
+  expect(without.stderr).toMatch(/nf_tables of the kernel, for port mappings: NFT_MSG_NEWRULE[^;]*ENOENT/)
+  expect(without.stderr).not.toContain('the program nft')
+  expect(other.stderr).toMatch(/the program nft, for port mappings of VFs.*"nft" is not installed/)
+  expect(other.stderr).not.toContain('nf_tables')
+})
+
 test('STATUS names classifiers, actions, the shaper and the interface of limits at once when they are missing, without an error', async () => {
   const [take = '', give = ''] = modules('act_pedit', 'act_mirred', 'sch_tbf', 'ifb', 'cls_matchall')
   await vm.must(take)

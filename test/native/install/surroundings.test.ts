@@ -107,6 +107,19 @@ test('a CNI folder that is a file, or a link to nothing', async () => {
   await outputOf(lab, 'rm /tmp/cni/*')
 })
 
+test('a list of installed files that can not be written is named before the first change', async () => {
+  const list = '/var/lib/vf-flower'
+  await outputOf(lab, `mkdir ${list}; ${isReadOnly(list)}`)
+  expect(await runInstaller(lab, program, 'install')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining(
+      `nothing was changed:\n  "${list}": it is read-only (EROFS); the list of installed files must be there too`,
+    ),
+  })
+  await outputOf(lab, `umount ${list}; rmdir ${list}`)
+  expect(await lookAtFiles(lab)).toEqual(before)
+})
+
 test('a list of installed files that can not be written is named, and the install before goes on', async () => {
   await mustInstall(lab, program, 'install', '--no-service')
   const list = '/var/lib/vf-flower'

@@ -51,7 +51,8 @@ export async function makeNetwork(cluster: Cluster, hasVfs: boolean): Promise<vo
   )
 }
 
-const KIND: ApiObject = {
+/** The kind NetworkAttachmentDefinition, as strict as that of Multus: one text is all that there is in a spec. */
+export const KIND: ApiObject = {
   ...{ apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' },
   metadata: { name: `network-attachment-definitions.${GROUP}` },
   spec: {
@@ -63,7 +64,12 @@ const KIND: ApiObject = {
     versions: [
       {
         ...{ name: 'v1', served: true, storage: true },
-        schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+        schema: {
+          openAPIV3Schema: {
+            type: 'object',
+            properties: { spec: { type: 'object', properties: { config: { type: 'string' } } } },
+          },
+        },
       },
     ],
   },

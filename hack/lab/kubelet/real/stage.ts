@@ -52,18 +52,17 @@ export async function openStage(lab: Lab, programs: Programs, files?: PluginCard
       remove: () => {},
     }
     const cluster =
-      programs.apiserver === undefined
-        ? undefined
-        : await startCluster(lab, programs.apiserver, programs.etcd)
+      programs.apiserver === undefined ? undefined : await startCluster(lab, programs.apiserver, programs)
     if (cluster !== undefined) ends.push(() => cluster.end())
-    const list = programs.multus === undefined ? PODS : multusNetwork(PODS, cluster?.kubeconfig ?? '')
+    const list =
+      programs.multus === undefined ? PODS : multusNetwork(PODS, cluster?.kubeconfig('admin') ?? '')
     const runtime = await startContainerd(lab, { pods: list })
     ends.push(
       () => runtime.end(),
       () => endAllPods(runtime),
     )
     if (programs.multus !== undefined) await lab.must(`ln -s '${programs.multus}' ${BIN}`)
-    const kubelet = await realKubelet(lab, runtime, programs.kubelet, cluster?.kubeconfig)
+    const kubelet = await realKubelet(lab, runtime, programs.kubelet, cluster?.kubeconfig('admin'))
     ends.push(() => kubelet.stop())
     await kubelet.start()
     const asker = await recorderIn(lab)
