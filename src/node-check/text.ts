@@ -10,7 +10,7 @@ export function checkLines({ cards, missing, unanswered }: NodeCheck): readonly 
           '  no card with virtual functions: vf-offload serves pods behind bridges and veth pairs, in software',
         ]
       : cards.flatMap(cardLines)),
-    ...(missing.length === 0
+    ...(missing.length === 0 && unanswered.length === 0
       ? [
           `  ${cards.length === 0 ? 'the kernel has' : 'the kernel and the program nft have'} all that port mappings and limits need`,
         ]

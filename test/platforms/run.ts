@@ -85,7 +85,7 @@ function suitesOf(platform: Platform): readonly { name: string; words: readonly 
 }
 
 /** All of test/ but the conformance tests, by name: vitest has no `--exclude` for files of a project. */
-function besideConformance(): readonly string[] {
+function besideConformance(): string[] {
   const all = readdirSync(join(top, 'test'), { withFileTypes: true })
   return all
     .filter(({ name }) => name !== 'conformance')
