@@ -65,7 +65,7 @@ function requireApart(root: string, dir: string | undefined, folders: readonly N
   if (dir === undefined) return
   if (dir === namesLink || dir.startsWith(`${namesLink}/`))
     throw new InstallError(
-      `Cannot use --libexec-dir "${dir}": "${namesLink}" is a link to that folder; must be another one`,
+      `Cannot use --libexec-dir "${dir}": the installer keeps "${namesLink}" as a link to the folder that is named; must be another one`,
     )
   const real = (path: string) => realPath(root + path) ?? root + path
   if (folders.some(({ path }) => real(path) === real(dir)))

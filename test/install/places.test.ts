@@ -43,7 +43,7 @@ describe('--libexec-dir', () => {
   test('may not be that link', () => {
     for (const path of [namesLink, `${namesLink}/deeper`])
       expect(() => bed.install('a', { libexecDir: path })).toThrow(
-        `Cannot use --libexec-dir "${path}": "${namesLink}" is a link to that folder; must be another one`,
+        `Cannot use --libexec-dir "${path}": the installer keeps "${namesLink}" as a link to the folder that is named; must be another one`,
       )
   })
 

@@ -6,7 +6,7 @@ import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   builds,
   CNI,
-  configureContainerd,
+  installNode,
   lookAtFiles,
   mustInstall,
   outputOf,
@@ -15,16 +15,13 @@ import {
   systemctlLog,
   withStandIn,
 } from '../../support/install-node.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
 
 const { program, id } = builds[0]
 const DIR = '/opt/programs'
 let lab: Lab
 let before: readonly string[]
 beforeAll(async () => {
-  lab = await sharedLab()
-  await configureContainerd(lab)
-  before = await lookAtFiles(lab)
+  ;({ lab, before } = await installNode())
 })
 beforeEach(() =>
   outputOf(
