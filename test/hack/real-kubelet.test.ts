@@ -25,6 +25,11 @@ test.each([
   [['--multus', program, program], 'Cannot use --multus without KUBE-APISERVER'],
   [['--etcd', program, program], 'Cannot use --etcd without KUBE-APISERVER'],
   [['--multus', text, program, program], `Cannot use --multus ${text}: must be executable`],
+  [['--scheduler', program, program, program], 'Cannot use --scheduler without --controller-manager'],
+  [
+    ['--controller-manager', program, '--scheduler', program, program, program],
+    'Cannot use --controller-manager without --multus',
+  ],
   [['--port', '1', program], "Unknown option '--port'"],
 ])('refuses %j', (args, words) => {
   expect(() => programsOf(args)).toThrow(ProgramsError)

@@ -39,6 +39,16 @@ export const deploy: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'deploy-probe-of-image',
+    file: 'device-plugin/deploy/overlays/daemonset/agent.yaml',
+    mistake:
+      'The probe of the agent names a program of the image, which is not there once the agent has entered the node.',
+    old: '                - /usr/local/bin/vfctl\n',
+    now: '                - /opt/vf-flower/enter\n                - vfctl\n',
+    test: ['native/runtime/image.test.ts', 'install on the node, then vfctl and agent'],
+    tier: 'quick',
+  },
+  {
     id: 'config-instance-of-a-pod',
     file: 'device-plugin/config/command-line.ts',
     mistake: 'The uid of a pod is too long for the name of an instance.',

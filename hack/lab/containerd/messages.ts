@@ -58,6 +58,9 @@ const messages: Readonly<Record<string, readonly string[]>> = {
   // The time in seconds after which SIGKILL follows.
   StopContainerRequest: ['1 container_id: string', '2 timeout: int64'],
   StopContainerResponse: [],
+  // The time in seconds after which the program is killed.
+  ExecSyncRequest: ['1 container_id: string', '2 cmd: string[]', '3 timeout: int64'],
+  ExecSyncResponse: ['1 stdout: bytes', '2 stderr: bytes', '3 exit_code: int32'],
   ContainerStatusRequest: ['1 container_id: string'],
   ContainerStatusResponse: ['1 status: ContainerStatus'],
   // The state is an enumeration on the wire: 0 created, 1 running, 2 exited.
@@ -68,7 +71,7 @@ const messages: Readonly<Record<string, readonly string[]>> = {
 export const CRI_CALLS = [
   ...(['Version', 'Status', 'RunPodSandbox', 'StopPodSandbox', 'RemovePodSandbox'] as const),
   ...(['PodSandboxStatus', 'ListPodSandbox', 'CreateContainer', 'StartContainer'] as const),
-  ...(['StopContainer', 'ContainerStatus'] as const),
+  ...(['StopContainer', 'ContainerStatus', 'ExecSync'] as const),
 ] as const
 
 const calls = Object.fromEntries(CRI_CALLS.map((call) => [call, `${call}Request -> ${call}Response`]))

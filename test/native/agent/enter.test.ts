@@ -267,13 +267,13 @@ test('as overlays/daemonset has it: installed below /host, the agent of the node
   ])
   expect(installed).toMatchObject({ code: 0, stderr: '' })
 
-  const probe = async () => {
-    const [entry, ...rest] = words(agent, 'livenessProbe', 'exec', 'command')
-    expect(entry).toBe(ENTER)
-    return bed.lab.exec([...inBox(), ...rest])
-  }
-  expect(await probe()).toMatchObject({ code: 1, stderr: expect.stringContaining('No vf-agent answers') })
   const running = await bed.lab.spawn([...inBox(), ...words(agent, 'args')], { timeoutMs: 0 })
+  // A runtime executes a probe in the namespaces of the container's process.
+  const probe = () =>
+    bed.lab.exec([
+      ...['nsenter', `--target=${running.pid}`, '--mount', '--'],
+      ...words(agent, 'livenessProbe', 'exec', 'command'),
+    ])
   await expect.poll(async () => (await probe()).code, { timeout: 20_000, interval: 50 }).toBe(0)
   await expect
     .poll(async () => JSON.parse(await bed.lab.must(`${INSTALLED}/vfctl agent --json`)), { timeout: 20_000 })
@@ -293,6 +293,9 @@ test('as overlays/daemonset has it: installed below /host, the agent of the node
       timeout: 20_000,
     })
     .toMatchObject([{ verb: 'STATUS', outcomes: { answered: 1 } }])
+  await bed.lab.must(`kill -STOP ${running.pid}`)
+  expect(await probe()).toMatchObject({ code: 1, stderr: expect.stringContaining('No vf-agent answers') })
+  await bed.lab.must(`kill -CONT ${running.pid}`)
   // The end of a pod.
   await bed.lab.must(`kill -TERM ${running.pid}`)
   expect(await running.wait()).toMatchObject({ code: 0 })

@@ -11,6 +11,7 @@ import { WAIT_UNTIL } from '../../../hack/lab/bed/topology.ts'
 import { type Containerd, startContainerd } from '../../../hack/lab/containerd/containerd.ts'
 import { bridge, hostLocal, network } from '../../../hack/lab/containerd/networks.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
+import { at, content, list, podSpec } from '../../support/kubernetes/manifests.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
 import { startWord, stopWord, wordEnded } from '../../support/runtime/words.ts'
 import { readSpdx, type SpdxDocument } from '../../support/spdx.ts'
@@ -25,6 +26,9 @@ const FOLDER = `${top}dist/test/image`
 const HOST = '/run/host'
 /** The files of a container that has not begun. */
 const ROOT = '/run/root'
+const agentOfManifest = list(podSpec(content('overlays/daemonset/agent.yaml')), 'containers').find(
+  ({ name }) => name === 'agent',
+)
 const PRIVILEGED = { privileged: true } as const
 
 let lab: Lab
@@ -74,6 +78,9 @@ test('device-plugin: the program of the image', async () => {
 
 test('wait: until SIGTERM, then code 0', async () => {
   const word = await startWord(runtime, IMAGE, ['wait'])
+  // The runtime says that the container runs a moment before its own first process becomes the program.
+  await lab.must(`${WAIT_UNTIL}
+    wait_until pgrep -fx '/opt/vf-flower/enter wait'`)
   expect(await stopWord(runtime, word)).toEqual({ code: 0, text: '' })
 })
 
@@ -117,6 +124,9 @@ test('install on the node, then vfctl and agent of the node, in pods with privil
   await lab.must(`${WAIT_UNTIL}
     serves() { /usr/local/bin/vfctl agent --json | grep -q '"workers"'; }
     (wait_until serves) || { cat ${agent.log}; exit 1; }`)
+  const cmd = at(agentOfManifest, 'livenessProbe', 'exec', 'command')
+  const probe = runtime.cri.call('ExecSync', { container_id: agent.container, timeout: 60, cmd })
+  expect(await probe.then(({ exit_code }) => exit_code, String)).toBe(0)
   expect(await stopWord(runtime, agent)).toEqual({ code: 0, text: expect.any(String) })
   expect(await run(['uninstall'], PRIVILEGED)).toMatchObject({ code: 0 })
   expect(await lab.must(`ls ${folder} /usr/local/bin | grep vf || true`)).toBe('')

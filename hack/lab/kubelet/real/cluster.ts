@@ -2,10 +2,11 @@
 // node reaches it. In: a Lab. Out: kubeconfigs, and calls of its API.
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import { HOST } from '../../bed/topology.ts'
-import type { Lab, LabProcess } from '../../lab.ts'
+import type { Lab } from '../../lab.ts'
 import { unpackedPackage } from '../../packages.ts'
 import { SimulatorError } from '../api.ts'
-import { lastLines, NODE } from './kubelet.ts'
+import { NODE } from './kubelet.ts'
+import { type Server, startServer } from './server.ts'
 import { until } from './until.ts'
 
 const FOLDER = '/etc/kubernetes'
@@ -58,39 +59,29 @@ export async function startCluster(
   const token = await writeUsers(lab)
   await lab.writeFile(ACCOUNTS_KEY, accountsKey(), 0o600)
   await lab.writeFile(ADMISSION, JSON.stringify(ADMISSION_OF_STRICT))
-  const processes: LabProcess[] = []
-  const started = async (argv: readonly string[], ...serves: readonly string[]) => {
-    const process = await lab.spawn(argv, { timeoutMs: 0 })
-    processes.push(process)
-    const ended = process.wait().then(({ code }): never => {
-      throw new SimulatorError(`"${argv[0]}" ended with code ${code}: ${lastLines(process.stderr())}`)
-    })
-    ended.catch(() => undefined)
-    const serving = until(
-      async () => ((await lab.exec(['curl', '-ksSf', '-m', '20', ...serves])).code === 0 ? true : undefined),
-      () => `"${argv[0]}" serves\n${lastLines(process.stderr())}`,
-    )
-    await Promise.race([ended, serving])
-  }
+  const servers: Server[] = []
   const end = async () => {
-    for (const one of processes.splice(0).reverse()) {
-      one.kill('SIGKILL')
-      await one.wait()
-    }
+    for (const one of servers.splice(0).reverse()) await one.end()
   }
   try {
     const peers = 'http://127.0.0.1:2380'
-    await started(
-      [
-        ...[database, '--data-dir', '/run/etcd', '--unsafe-no-fsync', '--listen-peer-urls', peers],
-        ...['--listen-client-urls', ETCD, '--advertise-client-urls', ETCD],
-        ...['--initial-advertise-peer-urls', peers, '--initial-cluster', `default=${peers}`],
-      ],
-      `${ETCD}/health`,
+    servers.push(
+      await startServer(
+        lab,
+        [
+          ...[database, '--data-dir', '/run/etcd', '--unsafe-no-fsync', '--listen-peer-urls', peers],
+          ...['--listen-client-urls', ETCD, '--advertise-client-urls', ETCD],
+          ...['--initial-advertise-peer-urls', peers, '--initial-cluster', `default=${peers}`],
+        ],
+        `${ETCD}/health`,
+      ),
     )
-    await started(
-      [program, ...serverFlags(isStrict)],
-      ...['-H', `Authorization: Bearer ${token}`, `${SERVER}/readyz`],
+    servers.push(
+      await startServer(
+        lab,
+        [program, ...serverFlags(isStrict)],
+        ...['-H', `Authorization: Bearer ${token}`, `${SERVER}/readyz`],
+      ),
     )
   } catch (error) {
     await end()
@@ -158,7 +149,7 @@ function serverFlags(isStrict: boolean): string[] {
     'token-auth-file': `${FOLDER}/tokens.csv`,
     ...(isStrict ? STRICT : OPEN),
     'service-cluster-ip-range': '10.96.0.0/16',
-    'endpoint-reconciler-type': 'none',
+    ...{ 'endpoint-reconciler-type': 'none', 'kubelet-preferred-address-types': 'InternalIP' },
     'allow-privileged': true,
   }
   return Object.entries(flags).map(([name, value]) => `--${name}=${value}`)

@@ -19,7 +19,7 @@ const ANYBODY = {
   ...{ apiVersion: 'v1', kind: 'ServiceAccount' },
   metadata: { name: 'anybody', namespace: 'default' },
 }
-/** What OpenShift gives its role for pods with all privileges. */
+/** The role of OpenShift for pods with all privileges. */
 const OPENSHIFT_ROLE: ApiObject = {
   ...{ apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole' },
   metadata: { name: 'system:openshift:scc:privileged' },

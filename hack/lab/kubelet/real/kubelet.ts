@@ -1,5 +1,6 @@
 // A real kubelet in a node, whose program the user brings: standalone with static pods, or with the API server of a kubeconfig. In: a Lab, a
 // container runtime in it. Out: start and end, pods, and what kubelet says of them. It changes no value of the machine's kernel.
+import { HOST } from '../../bed/topology.ts'
 import type { Containerd } from '../../containerd/containerd.ts'
 import type { Lab, LabProcess } from '../../lab.ts'
 import { SimulatorError } from '../api.ts'
@@ -76,7 +77,8 @@ export async function realKubelet(
   const argv = [
     ...[program, '--config', CONFIG, '--root-dir', KUBELET_ROOT, '--cert-dir', `${KUBELET_ROOT}/pki`],
     ...['--hostname-override', NODE, '--v', '3'],
-    ...(kubeconfig === undefined ? [] : ['--kubeconfig', kubeconfig]),
+    // Without a default route kubelet finds no address, and pods that ask for the node's do not start.
+    ...(kubeconfig === undefined ? [] : ['--kubeconfig', kubeconfig, '--node-ip', HOST.v4]),
   ]
   const past: string[] = []
   let process: LabProcess | undefined
@@ -145,7 +147,8 @@ function configOf({ cgroupParent }: Containerd, hasServer: boolean): object {
   return {
     ...{ apiVersion: 'kubelet.config.k8s.io/v1beta1', kind: 'KubeletConfiguration' },
     ...(hasServer ? {} : { staticPodPath: STATIC, fileCheckFrequency: '1s' }),
-    ...{ address: '127.0.0.1', readOnlyPort: READ_ONLY_PORT, healthzPort: 10_248 },
+    // A server asks at the node's address, for logs and commands.
+    ...{ address: hasServer ? '0.0.0.0' : '127.0.0.1', readOnlyPort: READ_ONLY_PORT, healthzPort: 10_248 },
     authentication: { anonymous: { enabled: true }, webhook: { enabled: false } },
     authorization: { mode: 'AlwaysAllow' },
     containerRuntimeEndpoint: 'unix:///run/containerd/containerd.sock',

@@ -29,14 +29,14 @@ export interface PluginCard {
   remove(): void
 }
 
-/** A card of files, with `count` VFs. The folder is in `parent`, which the node must see. */
-export function cardOfFiles(parent: string, count: number): PluginCard {
+/** A card of files, with `count` VFs of the PF `pf`. The folder is in `parent`, which the node must see. */
+export function cardOfFiles(parent: string, count: number, pf = 'ens1'): PluginCard {
   const root = new FakeRoot(parent)
   const address = '0000:3b:00.0'
-  root.addPf({ address, driver: 'igb', netdevs: [{ name: 'ens1' }], numaNode: 0 })
-  root.setVfs(address, count, (index) => ({ driver: 'igbvf', netdevs: [{ name: `ens1v${index}` }] }))
+  root.addPf({ address, driver: 'igb', netdevs: [{ name: pf }], numaNode: 0 })
+  root.setVfs(address, count, (index) => ({ driver: 'igbvf', netdevs: [{ name: `${pf}v${index}` }] }))
   const flags = ['--sys-root', root.sys, '--dev-root', root.dev]
-  return { pf: 'ens1', vfs: root.vfs(address), flags, remove: () => root.remove() }
+  return { pf, vfs: root.vfs(address), flags, remove: () => root.remove() }
 }
 
 /** Starts a device plugin for the card. It is registered when kubelet has its devices. `words`: more words for it. */

@@ -18,13 +18,25 @@ export interface Programs {
   readonly etcd?: string
   /** The plugin `multus` ("thin"). */
   readonly multus?: string
+  /** These two make a cluster of server and node; then the manifests are applied. */
+  readonly controllerManager?: string
+  readonly scheduler?: string
   /** In the virtual machine, with VFs of a card that it emulates, instead of in namespaces. */
   readonly isLab: boolean
 }
 
 /** The form of the command line. */
-export const USAGE =
-  'usage: sh hack/real-kubelet.sh [--lab] [--multus FILE] [--etcd FILE] KUBELET [KUBE-APISERVER]'
+export const USAGE = `usage: sh hack/real-kubelet.sh [--lab] [--multus FILE] [--etcd FILE] KUBELET [KUBE-APISERVER]
+       sh hack/real-kubelet.sh [--lab] [--etcd FILE] --multus FILE --controller-manager FILE --scheduler FILE KUBELET KUBE-APISERVER`
+
+/** Options that name a program: its key, and the option that it needs beside it. */
+const NAMED = {
+  etcd: { key: 'etcd', needs: [] },
+  multus: { key: 'multus', needs: [] },
+  'controller-manager': { key: 'controllerManager', needs: ['scheduler', 'multus'] },
+  scheduler: { key: 'scheduler', needs: ['controller-manager', 'multus'] },
+} as const
+type Named = keyof typeof NAMED
 
 /** @throws ProgramsError */
 export function programsOf(args: readonly string[]): Programs {
@@ -35,16 +47,22 @@ export function programsOf(args: readonly string[]): Programs {
     throw new ProgramsError(
       `Cannot use "${rest[0]}": at most two programs stand without an option.\n${USAGE}`,
     )
-  for (const option of ['multus', 'etcd'] as const)
-    if (values[option] !== undefined && apiserver === undefined)
+  const options = (Object.keys(NAMED) as Named[]).filter((option) => values[option] !== undefined)
+  for (const option of options) {
+    if (apiserver === undefined)
       throw new ProgramsError(
         `Cannot use --${option} without KUBE-APISERVER: only pods of an API server need it.`,
       )
+    const lack = NAMED[option].needs.find((other) => values[other] === undefined)
+    if (lack !== undefined)
+      throw new ProgramsError(`Cannot use --${option} without --${lack}: the manifests need both.`)
+  }
   return {
     kubelet: program('KUBELET', kubelet),
     ...(apiserver === undefined ? {} : { apiserver: program('KUBE-APISERVER', apiserver) }),
-    ...(values.etcd === undefined ? {} : { etcd: program('--etcd', values.etcd) }),
-    ...(values.multus === undefined ? {} : { multus: program('--multus', values.multus) }),
+    ...Object.fromEntries(
+      options.map((option) => [NAMED[option].key, program(`--${option}`, values[option] ?? '')]),
+    ),
     isLab: values.lab ?? false,
   }
 }
@@ -54,7 +72,13 @@ function parsed(args: readonly string[]) {
     return parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { lab: { type: 'boolean' }, multus: { type: 'string' }, etcd: { type: 'string' } },
+      options: {
+        lab: { type: 'boolean' },
+        multus: { type: 'string' },
+        etcd: { type: 'string' },
+        'controller-manager': { type: 'string' },
+        scheduler: { type: 'string' },
+      },
     })
   } catch (error) {
     throw new ProgramsError(`${(error as Error).message}.\n${USAGE}`)
