@@ -15,6 +15,7 @@ import {
   systemctlLog,
   withStandIn,
 } from '../../support/install-node.ts'
+import { startAgent } from '../../support/warm-agent.ts'
 
 const { program, id } = builds[0]
 const DIR = '/opt/programs'
@@ -145,6 +146,20 @@ test('who is not root may look, and is told', async () => {
     code: 1,
     stderr: expect.stringContaining('the permission is denied (EACCES)'),
   })
+  expect(await lookAtFiles(lab)).toEqual(before)
+})
+
+test('without systemd the agent has to be started by hand, which is said until one of this build runs', async () => {
+  const start = 'note: no systemd runs here: start /usr/local/bin/vf-agent yourself'
+  expect(await mustInstall(lab, program, 'install')).toContain(start)
+  expect(await mustInstall(lab, program, 'install')).toContain(start)
+  const agent = await startAgent(lab, { program: '/usr/local/bin/vf-agent' })
+  expect(await mustInstall(lab, program, 'install')).not.toContain('start ')
+  expect(await mustInstall(lab, builds[1].program, 'install')).toContain(start)
+  expect(await mustInstall(lab, builds[1].program, 'uninstall')).toContain(
+    `note: vf-agent runs still, process ${agent.pid}: kill -TERM ${agent.pid} ends it`,
+  )
+  expect(await agent.stop()).toBe(0)
   expect(await lookAtFiles(lab)).toEqual(before)
 })
 
