@@ -36,6 +36,8 @@ export async function rollout(whole: Whole, say: Say): Promise<void> {
   await untilAllocatable(whole, String(VFS))
   say(`the node has ${VFS} of ${RESOURCE} to allocate`)
 
+  await breakPlugin(whole, edited, say)
+
   const without = await ofPods(whole)
   await runExamples(whole, edited, say)
   const { verbs } = await agent(whole)
@@ -103,6 +105,40 @@ async function untilAllocatable({ kubectl }: Whole, wanted: string): Promise<voi
     },
     () => `the node has ${wanted} of ${RESOURCE} to allocate: it has ${has}`,
   )
+}
+
+/** A device plugin that can't work comes: it must not take the place of the one that does. */
+async function breakPlugin(whole: Whole, { broken, daemonset }: Edited, say: Say): Promise<void> {
+  const { kubectl, lab } = whole
+  const pods = async () => {
+    const words = ['get', 'pods', ...OURS, '-l', 'app.kubernetes.io/name=vf-device-plugin', '-o', 'name']
+    return (await kubectl.must(words)).trim().split('\n').sort()
+  }
+  const [former = ''] = await pods()
+  await kubectl.apply(broken)
+  let probes = ''
+  await until(
+    async () => {
+      const now = await pods()
+      if (!now.includes(former))
+        throw new SimulatorError(`${former} was taken away for one that is not ready`)
+      const next = now.find((name) => name !== former)?.replace('pod/', '')
+      probes = await lab.must('curl -sS -m 60 http://127.0.0.1:10255/metrics/probes')
+      // The controller has had the time of more than one probe to take the former away.
+      return probes
+        .split('\n')
+        .filter((line) => /probe_type="Readiness"/.test(line) && line.includes(`pod="${next}"`))
+        .some((line) => /result="failed"/.test(line) && Number(line.split(' ').at(-1)) > 2)
+        ? true
+        : undefined
+    },
+    () => `kubelet finds the broken device plugin not ready: ${probes}`,
+  )
+  await untilAllocatable(whole, String(VFS))
+  await kubectl.apply(daemonset)
+  await rolledOut(whole)
+  await untilAllocatable(whole, String(VFS))
+  say('a device plugin that finds no kubelet was applied: the one before stayed, until one came that works')
 }
 
 async function runExamples(whole: Whole, { examples }: Edited, say: Say): Promise<void> {
