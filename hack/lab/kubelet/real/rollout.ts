@@ -66,7 +66,7 @@ export async function rollout(whole: Whole, say: Say): Promise<void> {
 async function rolledOut({ kubectl, lab }: Whole): Promise<void> {
   const names = (await kubectl.must(['get', 'daemonsets', ...OURS, '-o', 'name'])).trim().split('\n')
   for (const name of names) {
-    const { code, stdout, stderr } = await kubectl.run(['rollout', 'status', name, ...OURS, '--timeout=300s'])
+    const { code, stdout, stderr } = await kubectl.run(['rollout', 'status', name, ...OURS, '--timeout=600s'])
     if (code === 0) continue
     const pods = await kubectl.must(['get', 'pods,events', ...OURS, '-o', 'wide'])
     const logs = await lab.must('tail -n 30 /var/log/pods/vf-flower_*/*/*.log')
@@ -157,7 +157,7 @@ async function examplesReady({ kubectl, lab }: Whole): Promise<void> {
     ['rollout', 'status', 'deployment/web'],
     ['wait', '--for=condition=Ready', 'pod/limited'],
   ]) {
-    const { code, stderr } = await kubectl.run([...words, ...EXAMPLES, '--timeout=300s'])
+    const { code, stderr } = await kubectl.run([...words, ...EXAMPLES, '--timeout=600s'])
     if (code === 0) continue
     const pods = await kubectl.must(['get', 'pods,events', ...EXAMPLES, '-o', 'wide'])
     throw new SimulatorError(
@@ -207,7 +207,7 @@ async function upgrade(whole: Whole, { next }: Edited, former: string, say: Say)
   say(
     `an upgrade came node by node: the agent is of build ${(await agent(whole)).build}, and the pods went on`,
   )
-  await kubectl.must(['delete', 'pod', pod, ...EXAMPLES, '--timeout=300s'])
+  await kubectl.must(['delete', 'pod', pod, ...EXAMPLES, '--timeout=600s'])
   await examplesReady(whole)
   const second = await webPod(whole)
   if (second === pod) throw new SimulatorError(`the pod ${pod} was not replaced`)
