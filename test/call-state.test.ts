@@ -12,6 +12,7 @@ const variables: Readonly<Record<string, string>> = {
   'src/sys/child/child.ts bound': 'the same',
   'src/sys/child/end.ts bound': 'the same',
   'src/sys/namespaces.ts home': 'the namespace that the process began in',
+  'src/sys/namespaces.ts canReturn': 'a right of the process, which no call changes',
   'src/sys/namespaces.ts here': 'the way back of a visit: no namespace outside of one',
   'src/kernel/linux/kept/sockets.ts hostSockets':
     'sockets of the host that no answer is under way on; a kernel has one for itself',

@@ -42,6 +42,7 @@ export function archiveEntries(parts: Parts): { readonly entries: readonly Entry
     // One file for both: the name of the call decides.
     { path: `${name}/vf-offload`, kind: 'name', target: `${name}/vf-attach` },
     ...links.map((path) => ({ path: `${name}/${path}`, kind: 'link', target: 'vf-flower' }) satisfies Entry),
+    text('README.md', readme(parts)),
     text('LICENSE', readFileSync(join(root, 'LICENSE'))),
     text('LICENSES.md', notices(contents)),
     text('sbom.spdx.json', bill),
@@ -52,4 +53,25 @@ export function archiveEntries(parts: Parts): { readonly entries: readonly Entry
     ),
   ]
   return { entries, bill }
+}
+
+/** The page of who has nothing but the archive. */
+function readme({ version, architecture, libc }: Parts): string {
+  const needs =
+    libc === 'musl' ? '`vf-flower` needs musl and the C++ library; on Alpine: `apk add libstdc++`.\n\n' : ''
+  return `# vf-flower ${version} for linux/${architecture} with ${libc}
+
+The CNI plugins \`vf-attach\` and \`vf-offload\` for SR-IOV virtual functions, with the agent that keeps them loaded, the device
+plugin for Kubernetes, and \`vfctl\`, which shows what they have made. As root, in this folder:
+
+    ./vf-flower install --dry-run      says what would be done
+    ./vf-flower install
+    ./vf-flower --help
+
+The installer takes \`vf-attach\` from beside itself, so keep these files together until then. Afterwards the folder can go, and
+\`vf-flower uninstall\` takes back what was installed.
+
+${needs}The documents are in the sources of this version, from docs/install.md on. LICENSES.md names all parts of the program with
+their licences; sbom.spdx.json says the same to programs.
+`
 }

@@ -8,6 +8,7 @@ import { tar } from '../image/tar.ts'
 import { archiveEntries } from './archive.ts'
 import { writeSums } from './compare.ts'
 import { ReleaseError } from './errors.ts'
+import { releaseNotes } from './plan.ts'
 import { compilerFor, type Platform } from './platforms.ts'
 
 /** The rest of a build. */
@@ -17,6 +18,7 @@ export interface Build {
   /** Seconds since 1970, of all files. */
   readonly time: number
   readonly notes: string
+  readonly date?: string
   readonly platforms: readonly Platform[]
   /** Path of the Bun of each platform, by its name. */
   readonly buns: ReadonlyMap<string, string>
@@ -27,12 +29,12 @@ const LEVEL = 9
 
 /** Builds in the copy `tree` into the new folder `out`. @throws ReleaseError, ImageError, NpmError */
 export function make(tree: string, out: string, build: Build): void {
-  const { version, notes, platforms } = build
+  const { platforms } = build
   mkdirSync(out, { recursive: true })
   for (const platform of platforms) makeArchive(tree, out, platform, build)
   for (const platform of platforms.filter(({ libc }) => libc === 'glibc'))
     makeImage(tree, out, platform, build)
-  writeFileSync(join(out, 'RELEASE-NOTES.md'), `# vf-flower ${version}\n\n${notes}`)
+  writeFileSync(join(out, 'RELEASE-NOTES.md'), releaseNotes(build))
   writeFileSync(join(out, 'BUILDINFO.txt'), buildInfo(tree, build))
   writeSums(out)
 }

@@ -17,13 +17,15 @@ export interface Plan {
   readonly version: string
   /** Markdown: the changelog's section. */
   readonly notes: string
+  /** Date of the release, YYYY-MM-DD; a snapshot has none. */
+  readonly date?: string
 }
 
 /** Digits of a commit in the version of a snapshot. */
 const DIGITS = 12
 
 /**
- * A release has the version of package.json, is made of a commit alone, and has a section in the changelog. A snapshot may be of any
+ * A release has the version of package.json, is made of a commit alone, and has a section with a date in the changelog. A snapshot may be of any
  * tree; its version says which, and its notes are those that are not released yet.
  * @throws ReleaseError
  */
@@ -45,7 +47,21 @@ export function planRelease(tree: TreeFacts, changelog: string, isSnapshot: bool
     throw new ReleaseError(
       `Cannot release ${version}: CHANGELOG.md has no section "## [${version}] - DATE" with a text. Give the section "## [Unreleased]" that name, or make a snapshot: --snapshot`,
     )
-  return { version, notes }
+  return { version, notes, date: dateOf(changelog, version) }
+}
+
+/** The date of a section of a changelog. @throws ReleaseError without one */
+function dateOf(changelog: string, version: string): string {
+  const [, word = ''] = headingOf(changelog, version)?.split(' - ') ?? []
+  const isDate = /^\d{4}-\d{2}-\d{2}$/.test(word) && new Date(`${word}T00:00Z`).toJSON()?.startsWith(word)
+  if (isDate === true) return word
+  throw new ReleaseError(
+    `Cannot release ${version}: the date of its section in CHANGELOG.md is "${word}"; must be the day of the release, as in "## [${version}] - 2026-11-29"`,
+  )
+}
+
+function headingOf(changelog: string, name: string): string | undefined {
+  return changelog.split('\n').find((line) => line === `## [${name}]` || line.startsWith(`## [${name}] - `))
 }
 
 /**
@@ -54,9 +70,9 @@ export function planRelease(tree: TreeFacts, changelog: string, isSnapshot: bool
  */
 export function sectionOf(changelog: string, name: string): string | undefined {
   const lines = changelog.split('\n')
-  const begin = lines.findIndex((line) => line === `## [${name}]` || line.startsWith(`## [${name}] - `))
-  if (begin < 0) return undefined
-  const rest = lines.slice(begin + 1)
+  const heading = headingOf(changelog, name)
+  if (heading === undefined) return undefined
+  const rest = lines.slice(lines.indexOf(heading) + 1)
   const end = rest.findIndex((line) => /^## |^\[[^\]]+\]: /.test(line))
   const text = rest
     .slice(0, end < 0 ? undefined : end)
@@ -68,4 +84,10 @@ export function sectionOf(changelog: string, name: string): string | undefined {
 function shown(paths: readonly string[]): string {
   const first = paths.slice(0, 5).join(', ')
   return paths.length > 5 ? `${first} and ${paths.length - 5} more` : first
+}
+
+/** The notes as a page of their own: the files that they name are not beside it. */
+export function releaseNotes({ version, date, notes, commit }: Plan & { readonly commit: string }): string {
+  const title = `# vf-flower ${version}${date === undefined ? '' : ` - ${date}`}`
+  return `${title}\n\nFiles below \`docs\` and others that are named here are in the sources, commit ${commit}.\n\n${notes}`
 }

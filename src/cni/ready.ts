@@ -6,14 +6,14 @@ import { failure } from './failure.ts'
  * plugin's own questions.
  * @throws CniError 50 with the reason of any failure: an ADD would fail too (CNI specification 1.1.0, "STATUS")
  */
-export function requireAnswers<K extends { probe(what: { readonly nft: boolean }): void; close(): void }>(
+export function requireAnswers<K extends { probe(): void; close(): void }>(
   machine: { openKernel(): K },
   store: { probe(): void },
   ask: (kernel: K) => void,
 ): void {
   const kernel = machine.openKernel()
   try {
-    kernel.probe({ nft: false })
+    kernel.probe()
     store.probe()
     ask(kernel)
   } catch (error) {

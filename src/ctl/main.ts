@@ -10,7 +10,7 @@ Usage:
                      the network config says that state is kept (stateDir)
   vfctl node [--json]
                      this node: its cards, their mode, whether filters of pods run in them and what
-                     keeps them out, what kernel and nft lack, and the agent. It tries what the
+                     keeps them out, what the kernel or nft lacks, and the agent. It tries what the
                      kernel has, which may load modules of it
   vfctl agent [--json]
                      what vf-agent does: workers, calls by verb with their times, and why calls

@@ -26,7 +26,7 @@ import { restoreconOf, runProgram, systemctlOf } from './run.ts'
 import { findFolders } from './runtimes/find.ts'
 import { forgetUnit, startAgent, stopAgent } from './services.ts'
 import { uninterrupted } from './signals.ts'
-import { agentLeft, installLines, networkNotes, removalLines } from './tell.ts'
+import { agentLeft, installLines, networkNotes, removalLines, runningAgent } from './tell.ts'
 import { unitText } from './unit.ts'
 import { layoutFor } from './wanted-layout.ts'
 
@@ -62,9 +62,11 @@ export async function install(wishes: Wishes): Promise<void> {
     const isFirst = former?.isEnabled !== true
     const { names } = placesOf(layout.libexecDir)
     const isSame = plan.steps.every(({ stage, does }) => stage === 'plugins' || does === 'keep')
+    // Without systemd nobody notes that it was started.
+    const isRunning = root === '' && systemctl === undefined && (await runningAgent())?.build === buildId
     const services = () => {
       // An agent of this build runs already, or was switched off.
-      if (root !== '' || !service || (isSame && !isFirst)) return {}
+      if (root !== '' || !service || (isSame && (!isFirst || isRunning))) return {}
       const refusals = startAgent(systemctl, { isFirst, names }, told)
       notes.push(...refusals)
       const isRefused = isFirst && refusals.length > 0

@@ -92,9 +92,14 @@ export function networkNotes(
 
 /** That an agent runs still, whose program is gone; undefined if none does. */
 export async function agentLeft(): Promise<string | undefined> {
+  const { pid } = (await runningAgent()) ?? {}
+  return pid === undefined ? undefined : `vf-agent runs still, process ${pid}: kill -TERM ${pid} ends it`
+}
+
+/** The agent of this node, whoever has started it; undefined where none answers. */
+export async function runningAgent(): Promise<{ readonly pid: number; readonly build: string } | undefined> {
   try {
-    const { pid } = await readAgent()
-    return `vf-agent runs still, process ${pid}: kill -TERM ${pid} ends it`
+    return await readAgent()
   } catch {
     return undefined
   }

@@ -3,7 +3,7 @@ import { isThere, realPath } from '../sys/files.ts'
 import { type Alias, aliasNames, type Wishes } from './command-line.ts'
 import { InstallError } from './errors.ts'
 import type { Layout } from './files/layout.ts'
-import type { Manifest } from './files/manifest.ts'
+import { type Manifest, namesLink } from './files/manifest.ts'
 import { type NetworkFile, wantedNetwork } from './network.ts'
 import { type Found, type NamedFolder, once } from './runtimes/find.ts'
 
@@ -60,9 +60,13 @@ export function layoutFor(
   return { layout, folders, network }
 }
 
-/** Both have files of one name, which are not the same. @throws InstallError */
+/** Both have files of one name, which are not the same; and a link can't be a folder. @throws InstallError */
 function requireApart(root: string, dir: string | undefined, folders: readonly NamedFolder[]): void {
   if (dir === undefined) return
+  if (dir === namesLink || dir.startsWith(`${namesLink}/`))
+    throw new InstallError(
+      `Cannot use --libexec-dir "${dir}": the installer keeps "${namesLink}" as a link to the folder that is named; must be another one`,
+    )
   const real = (path: string) => realPath(root + path) ?? root + path
   if (folders.some(({ path }) => real(path) === real(dir)))
     throw new InstallError(`Cannot use --libexec-dir "${dir}": it is a CNI folder; must be another one`)

@@ -27,7 +27,7 @@ export interface CardCheck {
 /** See the head of this file. */
 export interface NodeCheck {
   readonly cards: readonly CardCheck[]
-  /** Things that pods can ask for and this kernel, or its nft, can't do: one line for each. */
+  /** Things that pods can ask for and this kernel, or the program nft, can't do: one line for each. */
   readonly missing: readonly string[]
   /** Questions that nobody answered. */
   readonly unanswered: readonly string[]
@@ -37,13 +37,17 @@ export interface NodeCheck {
 const onCards = {
   ports: true,
   steering: true,
+  inPod: true,
   translation: true,
   tags: true,
   rates: true,
   shapers: true,
   police: true,
 }
-const onBridges = { ...onCards, steering: false, translation: false, tags: false, police: false }
+const onBridges = {
+  ...onCards,
+  ...{ steering: false, inPod: false, translation: false, tags: false, police: false },
+}
 
 /** Looks at this node. Never throws: what can't be asked is named in the answer. */
 export function checkNode(

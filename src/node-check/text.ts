@@ -10,8 +10,10 @@ export function checkLines({ cards, missing, unanswered }: NodeCheck): readonly 
           '  no card with virtual functions: vf-offload serves pods behind bridges and veth pairs, in software',
         ]
       : cards.flatMap(cardLines)),
-    ...(missing.length === 0
-      ? ['  kernel and nft have all that port mappings and limits need']
+    ...(missing.length === 0 && unanswered.length === 0
+      ? [
+          `  ${cards.length === 0 ? 'the kernel has' : 'the kernel and the program nft have'} all that port mappings and limits need`,
+        ]
       : missing.map((line) => `  missing: ${line}`)),
     ...unanswered.map((line) => `  not known: ${line}`),
   ]

@@ -114,7 +114,7 @@ export function ownNetns(): Netns {
 /**
  * Runs `action` with the calling thread inside `target`, and returns to the former namespace, whatever `action` throws. If the
  * return fails the process ends at once: going on would change the wrong namespace. `action` must be synchronous.
- * Throws SystemError EINVAL when `target` is not a network namespace.
+ * Throws SystemError EINVAL when `target` is not a network namespace, EPERM when the process could not come back.
  */
 export function withNetns<T>(target: Pick<Netns, 'fd'>, action: () => T): T {
   return away(() => {
@@ -123,7 +123,10 @@ export function withNetns<T>(target: Pick<Netns, 'fd'>, action: () => T): T {
   }, action)
 }
 
-/** As withNetns(), in a new namespace, which is gone once `action` has ended and closed its sockets. */
+/**
+ * As withNetns(), in a new namespace, which is gone once `action` has ended and closed its sockets.
+ * @throws SystemError EPERM where the process could not come back
+ */
 export function inNewNetns<T>(action: () => T): T {
   let made: number | undefined
   try {
@@ -148,8 +151,29 @@ export function openHome(): number {
   return home
 }
 
+/** True once the process is known to be able to come back to its own namespace. */
+let canReturn = false
+
+/**
+ * A process of a user namespace may leave a network namespace that belongs to another user namespace, and could not come back: it stays.
+ * Who may come back once may always.
+ */
+function requireReturn(home: number): void {
+  if (canReturn) return
+  try {
+    setns(home, CLONE_NEWNET)
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error
+    const words =
+      'no way back to the network namespace of this process, which belongs to another user namespace'
+    throw error.code === 'EPERM' ? new SystemError('setns', error.errno, words) : error
+  }
+  canReturn = true
+}
+
 function away<T>(leave: () => number, action: () => T): T {
   const back = here ?? openHome()
+  requireReturn(back)
   const before = here
   try {
     here = leave()

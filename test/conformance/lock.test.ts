@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execaSync } from 'execa'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { argvOf, probe, programOf } from '../../hack/lab/driver/client.ts'
+import { probe, programOf } from '../../hack/lab/driver/client.ts'
+import { executable } from '../support/executable.ts'
 
 // The lock as compiled, held against flock(1).
 
@@ -22,8 +23,7 @@ test.each([
   ['have it alone', '-x'],
 ])('who holds the lock keeps out who would %s', (_, how) => {
   const path = join(folder, 'lock')
-  const [file = '', ...args] = argvOf()
   const input = programOf([probe('lockAndRun', path, 0, ['flock', '-n', how, path, 'true'])])
-  expect(JSON.parse(execaSync(file, args, { input }).stdout)).toEqual([{ value: 1 }])
+  expect(JSON.parse(execaSync(executable('test/driver'), { input }).stdout)).toEqual([{ value: 1 }])
   expect(execaSync('flock', ['-n', how, path, 'true'], { reject: false }).exitCode).toBe(0)
 })

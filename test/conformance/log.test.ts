@@ -11,7 +11,6 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { call, callByShell, executable } from '../support/executable.ts'
@@ -250,7 +249,6 @@ describe('surroundings', () => {
 })
 
 test('what was logged before a SIGKILL is in the file', async () => {
-  const testBuild = fileURLToPath(new URL('../../dist/test/vf-attach', import.meta.url))
   const plugin = join(folder, 'ipam')
   writeFileSync(plugin, '#!/bin/sh\ncat >/dev/null\n')
   chmodSync(plugin, 0o755)
@@ -259,7 +257,7 @@ test('what was logged before a SIGKILL is in the file', async () => {
     VF_FLOWER_LOG_LEVEL: 'debug',
     VF_FLOWER_LOG_FILE: file,
   }
-  const outcome = await call(testBuild, {
+  const outcome = await call(executable('test/vf-attach'), {
     env: { CNI_COMMAND: 'STATUS', CNI_PATH: folder, ...fault },
     stdin: JSON.stringify({ cniVersion: '1.1.0', name: 'net', type: 'vf-attach', ipam: { type: 'ipam' } }),
   })

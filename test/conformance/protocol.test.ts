@@ -200,6 +200,16 @@ describe.each(programs)('%s', (name, file) => {
   })
 })
 
+test('a plugin in a user namespace that could not come back from a pod says so, and does not leave', async () => {
+  const line = 'exec unshare --user --map-root-user "$0"'
+  const stdin = config('1.1.0', { capabilities: { portMappings: true } })
+  const outcome = await callByShell(line, executable('vf-offload'), {
+    ...{ env: { CNI_COMMAND: 'STATUS', PATH: process.env.PATH }, stdin },
+  })
+  const msg = expect.stringContaining('setns: EPERM: no way back to the network namespace of this process')
+  expect(outcome).toMatchObject({ exitCode: 1, object: { code: 50, msg } })
+})
+
 describe.each(programs.filter(([name]) => name !== 'vf-attach'))(
   '%s passes a prevResult through',
   (_, file) => {

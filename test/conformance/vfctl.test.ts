@@ -67,6 +67,16 @@ test('node tells the same to people and to programs, and that no agent is there'
   expect([people.exitCode, programs.exitCode]).toEqual([code, code])
 })
 
+test('node says what a process of a user namespace can not find out, and claims nothing', async () => {
+  const words = ['--user', '--map-root-user', executable('vfctl'), 'node']
+  const { exitCode, stdout } = await execa('unshare', words, { reject: false })
+  expect(exitCode).toBe(1)
+  expect(stdout).toContain(
+    'not known: the kernel: setns: EPERM: no way back to the network namespace of this process',
+  )
+  expect(stdout).not.toContain('all that port mappings and limits need')
+})
+
 test('schema prints the file of docs/schema, or the names of all', async () => {
   const { exitCode, stdout } = await vfctl('schema')
   expect(exitCode).toBe(0)

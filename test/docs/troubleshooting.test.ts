@@ -31,7 +31,7 @@ const others = [
   // The entry point of the image makes them of parts: test/native/agent/enter.test.ts has the whole sentences.
   'Cannot open /proc/1/ns/mnt: EACCES',
   'Cannot enter the mount namespace of process 1',
-  'Cannot execute /usr/local/bin/vf-agent: ENOENT',
+  'Cannot execute /var/lib/vf-flower/installed/vf-agent: ENOENT',
   'ENOSPC',
   'EROFS',
 ]

@@ -22,7 +22,7 @@ import { tar } from '../../hack/image/tar.ts'
 import { archiveEntries } from '../../hack/release/archive.ts'
 import { differences, writeSums } from '../../hack/release/compare.ts'
 import { ReleaseError } from '../../hack/release/errors.ts'
-import { planRelease, sectionOf } from '../../hack/release/plan.ts'
+import { planRelease, releaseNotes, sectionOf } from '../../hack/release/plan.ts'
 import { compilerFor, platforms, platformsOf } from '../../hack/release/platforms.ts'
 import { copyTree, treeFacts } from '../../hack/release/tree.ts'
 import { executable } from '../support/executable.ts'
@@ -69,6 +69,7 @@ describe('the plan', () => {
     expect(planRelease(clean, changelog, false)).toEqual({
       version: '1.2.0',
       notes: '### Added\n\n- One thing.\n',
+      date: '2026-11-29',
     })
     expect(sectionOf(changelog, '1.0.0')).toBe('- The first.\n')
   })
@@ -84,6 +85,25 @@ describe('the plan', () => {
       notes: '### Added\n\n- What comes next.\n',
     })
     expect(planRelease(clean, '', true).version).toBe('1.2.0-snapshot.0123456789ab')
+  })
+
+  test.each([
+    ['', '## [1.2.0]'],
+    ['soon', '## [1.2.0] - soon'],
+    ['2026-02-30', '## [1.2.0] - 2026-02-30'],
+  ])('a section with the date "%s" is refused', (date, heading) => {
+    const other = changelog.replace('## [1.2.0] - 2026-11-29', heading)
+    expect(() => planRelease(clean, other, false)).toThrow(
+      `the date of its section in CHANGELOG.md is "${date}"; must be the day of the release`,
+    )
+  })
+
+  test('its notes are a page of their own: version, date, the commit that has the files named, the section', () => {
+    const { version, notes, date = '' } = planRelease(clean, changelog, false)
+    expect(releaseNotes({ version, notes, date, commit: clean.commit })).toMatch(
+      /^# vf-flower 1\.2\.0 - 2026-11-29\n\n.* commit 0123456789abcdef0123\.\n\n### Added\n\n- One thing\.\n$/,
+    )
+    expect(releaseNotes({ version, notes, commit: '' })).toMatch(/^# vf-flower 1\.2\.0\n/)
   })
 
   test.each(['1.1.0', '1.3.0', '1.2.00'])('%s has no section with a text', (version) => {
@@ -171,6 +191,11 @@ describe('the archive', () => {
     expect(installed('vf-offload').equals(bytesOf('vf-offload'))).toBe(true)
     for (const name of ['vfctl', 'vf-agent', 'vf-device-plugin'])
       expect(execaSync(join(home, name), ['--version']).exitCode).toBe(0)
+    expect(readFileSync(join(home, 'README.md'), 'utf8')).toMatch(
+      new RegExp(
+        `^# vf-flower 1\\.2\\.0 for linux/${ownArchitecture} with glibc\n[^]*\\./vf-flower install\n`,
+      ),
+    )
     expect(readFileSync(join(home, 'LICENSE'), 'utf8')).toContain('Apache License')
     const page = readFileSync(join(home, 'LICENSES.md'), 'utf8')
     expect(page).toContain('JavaScriptCore')

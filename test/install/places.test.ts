@@ -3,7 +3,7 @@
 import { readlinkSync, statSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { placesOf } from '../../src/install/files/layout.ts'
-import { readManifest } from '../../src/install/files/manifest.ts'
+import { namesLink, readManifest } from '../../src/install/files/manifest.ts'
 import { Labels } from '../../src/install/labels.ts'
 import { type InstallBed, makeInstallBed, UNIT } from './bed.ts'
 
@@ -31,6 +31,20 @@ describe('--libexec-dir', () => {
     expect(bed.read(unit)).toBe(`[Unit]\nExecStart=${dir}/vf-agent\n`)
     bed.uninstall()
     expect(bed.tree()).toEqual(before)
+  })
+
+  test('is found by one link, which follows it', () => {
+    bed.install('a')
+    expect(readlinkSync(bed.root + namesLink)).toBe('/usr/local/bin')
+    bed.install('b', { libexecDir: dir })
+    expect(readlinkSync(bed.root + namesLink)).toBe(dir)
+  })
+
+  test('may not be that link', () => {
+    for (const path of [namesLink, `${namesLink}/deeper`])
+      expect(() => bed.install('a', { libexecDir: path })).toThrow(
+        `Cannot use --libexec-dir "${path}": the installer keeps "${namesLink}" as a link to the folder that is named; must be another one`,
+      )
   })
 
   test('stays for the next install, which finds the shim there', () => {

@@ -43,7 +43,7 @@ export const deploy: readonly Mutation[] = [
     file: 'device-plugin/deploy/overlays/daemonset/agent.yaml',
     mistake:
       'The probe of the agent names a program of the image, which is not there once the agent has entered the node.',
-    old: '                - /usr/local/bin/vfctl\n',
+    old: '                - /var/lib/vf-flower/installed/vfctl\n',
     now: '                - /opt/vf-flower/enter\n                - vfctl\n',
     test: ['native/runtime/image.test.ts', 'install on the node, then vfctl and agent'],
     tier: 'quick',

@@ -45,6 +45,16 @@ export const deviceKubelet: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'lab-kubelet-same-socket',
+    file: 'hack/lab/kubelet/simulator.ts',
+    mistake:
+      'The simulated kubelet keeps the connection that it has when a plugin registers the same socket again.',
+    old: "if (second !== 'replace' && present?.connection.socket === socket) return",
+    now: 'if (present?.connection.socket === socket) return',
+    test: ['kubelet/contract.test.ts', 'the simulator'],
+    tier: 'quick',
+  },
+  {
     id: 'kubelet-attract',
     file: 'device-plugin/kubelet/pool.ts',
     mistake: 'A registration without a stream is waited for and nothing is done.',

@@ -341,4 +341,22 @@ export const kernel: readonly Mutation[] = [
     test: ['kernel/link/preflight.test.ts', "the pod has the interface's name"],
     tier: 'quick',
   },
+  {
+    id: 'kernel-probe-nft-for-bridges',
+    file: 'src/kernel/inspect/feature-probe.ts',
+    mistake: 'A node without the program nft is said to lack it where pods are behind bridges alone.',
+    old: '  if (!inPod) return inKernel\n',
+    now: '',
+    test: ['native/offload/status.test.ts', 'without the program nft'],
+    tier: 'quick',
+  },
+  {
+    id: 'kernel-probe-unasked',
+    file: 'src/kernel/inspect/feature-probe.ts',
+    mistake: 'The kernel is not asked for what the table of host ports has.',
+    old: 'reservePorts(socket, { ...reservation, steered: steering })',
+    now: 'void [reservePorts, reservation, steering]',
+    test: ['lab/offload/status.test.ts', 'names what of nf_tables the kernel lacks'],
+    tier: 'lab',
+  },
 ]

@@ -12,6 +12,15 @@ export const release: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'release-undated',
+    file: 'hack/release/plan.ts',
+    mistake: 'A release is made of a section that has no date yet.',
+    old: 'if (isDate === true) return word',
+    now: 'if (isDate !== undefined) return word',
+    test: ['hack/release.test.ts', 'a section with the date'],
+    tier: 'quick',
+  },
+  {
     id: 'release-first-byte',
     file: 'hack/release/compare.ts',
     mistake: 'Files of one length count as the same.',

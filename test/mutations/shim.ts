@@ -104,4 +104,13 @@ export const shim: readonly Mutation[] = [
     test: ['native/agent/enter.test.ts', ': the program of the image, on the node'],
     tier: 'quick',
   },
+  {
+    id: 'agent-enter-usual-place',
+    file: 'src/agent/enter/enter.c',
+    mistake: 'The image looks for the programs in the usual folder, wherever --libexec-dir has put them.',
+    old: '#define INSTALLED "/var/lib/vf-flower/installed"',
+    now: '#define INSTALLED "/usr/local/bin"',
+    test: ['native/agent/enter.test.ts', 'into a folder that is named'],
+    tier: 'quick',
+  },
 ]

@@ -3,6 +3,18 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes in src/sys. */
 export const sys: readonly Mutation[] = [
   {
+    id: 'sys-no-way-back',
+    file: 'src/sys/namespaces.ts',
+    mistake: 'A process leaves its network namespace that can not come back, and ends by an abort.',
+    old: '  requireReturn(back)\n',
+    now: '',
+    test: [
+      'conformance/protocol.test.ts',
+      'a plugin in a user namespace that could not come back from a pod says so, and does not leave',
+    ],
+    tier: 'quick',
+  },
+  {
     id: 'sys-not-atomic',
     file: 'src/sys/files.ts',
     mistake: 'A record is written in place instead of beside it and renamed.',

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { EswitchMode, NetworkFacts, NetworkLink } from '../../src/kernel/api/network-facts.ts'
+import type { Needs } from '../../src/kernel/api/probe.ts'
 import { checkNode } from '../../src/node-check/check.ts'
 import { checkLines } from '../../src/node-check/text.ts'
 
@@ -41,7 +42,7 @@ test('no card: pods behind bridges are served', () => {
   expect(lines(factsOf(undefined))).toEqual([
     'this node:',
     '  no card with virtual functions: vf-offload serves pods behind bridges and veth pairs, in software',
-    '  kernel and nft have all that port mappings and limits need',
+    '  the kernel has all that port mappings and limits need',
   ])
 })
 
@@ -56,6 +57,24 @@ test('a card in switchdev mode with VFs: filters run in the card', () => {
   ])
   expect(lines(factsOf('switchdev'))[1]).toBe(
     '  card 0000:3b:00.0 (eth0), driver mlx5_core, 4 of 8 VFs, switchdev mode: filters of pods run in the card',
+  )
+})
+
+test('the program nft is asked for where pods can have VFs, and only there', () => {
+  const asked: Needs[] = []
+  const missingNeeds = (needs: Needs) => {
+    asked.push(needs)
+    return []
+  }
+  checkNode({ missingNeeds }, factsOf(undefined), folder)
+  addCard('mlx5_core', 4)
+  checkNode({ missingNeeds }, factsOf('switchdev'), folder)
+  expect(asked).toMatchObject([
+    { ports: true, inPod: false },
+    { ports: true, inPod: true },
+  ])
+  expect(lines(factsOf('switchdev')).at(-1)).toBe(
+    '  the kernel and the program nft have all that port mappings and limits need',
   )
 })
 
@@ -113,9 +132,9 @@ test.each([
 test('what the kernel lacks, and what nobody answers, is named', () => {
   addCard('mlx5_core', 4)
   const facts = factsOf('switchdev', { eswitchModes: refused, links: refused })
-  const told = lines(facts, () => ['nftables, for port mappings: no']).join('\n')
+  const told = lines(facts, () => ['the program nft, for port mappings: no']).join('\n')
   for (const words of [
-    'missing: nftables, for port mappings: no',
+    'missing: the program nft, for port mappings: no',
     "not known: the cards' modes (devlink): EPERM: no",
     'not known: the interfaces: EPERM',
   ])

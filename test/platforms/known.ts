@@ -18,7 +18,36 @@ const known: readonly Known[] = [
   { test: /vf-offload .*a CNI_NETNS that is .* and a namespace that is gone for DEL/, reason: netlink },
   { test: /vf-offload S12: a DEL of what never was/, reason: netlink },
   { test: /vf-offload S11, S12: GC understands/, reason: netlink },
-  { test: /a program that can’t be started is the errno of execve|^nothing is left open$/, reason: spawn },
+  {
+    test: /a program that can’t be started is the errno of execve|^nothing is left open$|^stderr is collected for an answer/,
+    reason: spawn,
+  },
+  {
+    test: /a plugin that misbehaves because it (is no program|has an interpreter that is missing) |because it is being replaced is waited for/,
+    reason: spawn,
+  },
+  {
+    test: /nowhere, no program, or a copy of the program in front/,
+    reason:
+      'statx(2) of /proc/self/exe tells of qemu: the program in front does not see its own copy, and starts itself for ever',
+  },
+  {
+    test: /before the first scan and the first config there is a text/,
+    reason: 'qemu writes a /proc/self/stat of its own, in which memory is 0',
+  },
+  {
+    test: /pages of the executable leave memory, and the process goes on/,
+    reason:
+      'qemu writes a /proc/self/smaps of its own, in which no page was changed: changed ones are given back, too; the machine tries it',
+  },
+  {
+    test: /an answer of 10 MB is taken, one of over 16 MiB is refused/,
+    reason: 'qemu-user takes longer for 10 MB than the device plugin waits for kubelet',
+  },
+  {
+    test: /Cannot find native binding/,
+    reason: 'a test transforms code in its own process, by a compiler of this machine',
+  },
   { test: /Command failed .*test\/sys\/agent-calls\.ts/, reason: 'qemu-user knows no SO_NETNS_COOKIE' },
   { test: /RLIMIT_(AS|DATA|STACK) that is too low/, reason: limits },
   { test: /descriptors below 3 only/, reason: 'qemu has descriptors of its own' },

@@ -36,15 +36,44 @@ no_filters() { [ -z "$(nft list ruleset | grep 'c1/eth0')" ] && [ -z "$(tc qdisc
 limited() { tc qdisc | grep -q 'tbf' && tc filter show dev "$(ip -br link show type veth master cni0 | sed 's/@.*//')" ingress | grep -q matchall; }
 home() { ip -br addr show d0 | grep -q '198.51.100.1/24'; }
 away() { ip netns exec two ip -br addr show eth0 | grep -q '10.2.0.2/24'; }
-agent_there() {
+# has_served VERB: the agent has answered such a call.
+has_served() {
+  /opt/cni/bin/vfctl agent --json >/run/agent.json && grep -q "\"verb\": *\"$1\"" /run/agent.json && return 0
+  cat /run/agent.json /run/agent.log
+  return 1
+}
+# The agent answers. An emulated one takes its time for the first calls, and calls that wait too long run by themselves.
+agent_answers() {
   n=0
-  while [ ! -S /run/vf-flower/agent.sock ]; do
+  until has_served STATUS; do
     n=$((n + 1))
-    if [ $n -gt 120 ]; then return 1; fi
+    if [ $n -gt 60 ]; then return 1; fi
     sleep 1
+    call vf-offload STATUS /run/gc c1 pod
   done
 }
-served() { /opt/cni/bin/vfctl agent --json | grep -q '"ADD"'; }
+
+# Kilobytes of files that a process has in memory; the files of this machine lie in memory themselves.
+pages() { awk '/^Rss(File|Shmem):/ { sum += $2 } END { print sum + 0 }' "/proc/$1/status"; }
+# Waits until a process has given back a quarter of the pages of files that it had at most.
+gives_back() {
+  n=0 most=0
+  while [ $n -lt 120 ]; do
+    now=$(pages "$1")
+    if [ "$now" -gt $most ]; then most=$now; fi
+    if [ $((now * 4)) -lt $((most * 3)) ]; then return 0; fi
+    n=$((n + 1))
+    sleep 1
+  done
+  echo "$now of $most kB: $(cat /run/device-plugin.log)"
+  return 1
+}
+# A process of the device plugin goes on, and ends when that is asked of it.
+ends_well() {
+  kill -HUP "$1"
+  sleep 2
+  kill -TERM "$1" && wait "$1"
+}
 
 for one in wire pod two; do ip netns add "$one"; done
 ip link add up0 type veth peer name w0 netns wire
@@ -87,11 +116,17 @@ check 'DEL of vf-attach' call vf-attach DEL /run/attach c2 two
 check 'the device is home' home
 
 /opt/cni/bin/vf-agent >/run/agent.log 2>&1 &
-check 'the agent' agent_there
+check 'the agent answers' agent_answers
 check 'ADD by the agent' call vf-offload ADD /run/add c1 pod
 check 'the mapped port answers again' answers
 check 'DEL by the agent' call vf-offload DEL /run/del c1 pod
 check 'nothing is left again' no_filters
-check 'the agent has served' served
+check 'the agent has served the ADD' has_served ADD
+
+printf '{"resourceList":[{"resourceName":"none","selectors":[{"vendors":["ffff"]}]}]}' >/run/pools
+/opt/cni/bin/vf-device-plugin --config-file /run/pools --kubelet-dir /run/kubelet >/run/device-plugin.log 2>&1 &
+plugin=$!
+check 'the device plugin gives pages of its program back' gives_back $plugin
+check 'the device plugin goes on, and ends as told' ends_well $plugin
 echo end
 poweroff -f

@@ -76,7 +76,7 @@ export async function runMachine(dist: string, work: string): Promise<readonly s
   // The kernel asks for modules by this name.
   symlinkSync('/bin/busybox', join(root, 'sbin/modprobe'))
   const plugins = join(root, 'opt/cni/bin')
-  for (const name of ['vf-flower', 'vf-attach', 'vf-offload', 'vfctl', 'vf-agent'])
+  for (const name of ['vf-flower', 'vf-attach', 'vf-offload', 'vfctl', 'vf-agent', 'vf-device-plugin'])
     copy(join(dist, name), join(plugins, name))
   for (const name of ['bridge', 'host-local'])
     copyFileSync(join(folderOf('containernetworking-plugins'), 'usr/lib/cni', name), join(plugins, name))

@@ -8,7 +8,7 @@
  *     npm run test:platforms -- linux-arm64 --files test/sys
  *     npm run test:platforms -- linux-arm64 --built       without a build before it
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -78,10 +78,19 @@ function suitesOf(platform: Platform): readonly { name: string; words: readonly 
   const suites = [
     { name: 'conformance', words: values.files.length > 0 ? values.files : ['test/conformance/'] },
   ]
-  const beside = values.files.length > 0 ? values.files : ['--exclude', 'test/conformance/**']
+  const beside = values.files.length > 0 ? values.files : besideConformance()
   // Unit tests know no C library; those of the system call that of Bun.
   if (isForeign(platform) && platform.libc === 'glibc') suites.push({ name: 'unit', words: beside })
   return suites.filter(({ name }) => isWanted(name))
+}
+
+/** All of test/ but the conformance tests, by name: vitest has no `--exclude` for files of a project. */
+function besideConformance(): string[] {
+  const all = readdirSync(join(top, 'test'), { withFileTypes: true })
+  return all
+    .filter(({ name }) => name !== 'conformance')
+    .filter((one) => one.isDirectory() || one.name.endsWith('.test.ts'))
+    .map((one) => `test/${one.name}${one.isDirectory() ? '/' : ''}`)
 }
 
 async function test(platform: Platform): Promise<void> {

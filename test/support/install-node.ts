@@ -3,6 +3,7 @@
 import { dirname } from 'node:path'
 import type { ExecResult, Lab } from '../../hack/lab/lab.ts'
 import { executable } from './executable.ts'
+import { lab as sharedLab } from './lab.ts'
 import { buildIdOf } from './shim/bed.ts'
 
 /** CNI folder of the distribution, in which its IPAM plugins are. */
@@ -25,6 +26,16 @@ export async function configureContainerd(lab: Lab): Promise<void> {
     '/etc/containerd/config.toml',
     `version = 2\n[plugins."io.containerd.grpc.v1.cri".cni]\nbin_dir = "${CNI}"\n`,
   )
+}
+
+/** The shared lab as a node with that containerd, and with what `more` does to it, and its files before any install. */
+export async function installNode(
+  more: (lab: Lab) => Promise<void> = async () => undefined,
+): Promise<{ readonly lab: Lab; readonly before: readonly string[] }> {
+  const lab = await sharedLab()
+  await configureContainerd(lab)
+  await more(lab)
+  return { lab, before: await lookAtFiles(lab) }
 }
 
 /** Gives the node an address, which host ports are on. */

@@ -86,12 +86,3 @@ export function fixedCore(changes: Partial<Core> = {}): Core {
 export function access(parts: Partial<ContainerAccess>): ContainerAccess {
   return { env: {}, deviceNodes: [], mounts: [], cdiNames: [], ...parts }
 }
-
-/** Waits until a condition holds, looking every 5 ms; fails with `what` after 20 s. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  const end = Date.now() + 20_000
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`it did not come that ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-}

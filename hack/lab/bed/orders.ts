@@ -12,8 +12,10 @@ export interface Reply {
 export interface Orders<Wish extends object, Answer extends Reply> {
   /** Gives an order and waits for its answer. Several orders run at the same time. */
   order(wish: Wish): Promise<Answer>
-  /** Ends the process. */
+  /** Ends the process at once. */
   end(): Promise<void>
+  /** Ends its input, at which the process ends when it has cleared away what it made. */
+  finish(): Promise<void>
 }
 
 /** Starts the process and waits until it is ready; `who` names it in errors. */
@@ -61,6 +63,10 @@ export async function startOrders<Wish extends object, Answer extends Reply>(
     },
     end: async () => {
       child.kill('SIGKILL')
+      await child.wait()
+    },
+    finish: async () => {
+      child.end()
       await child.wait()
     },
   }

@@ -11,6 +11,7 @@ import { callCri } from '../containerd/cri-call.ts'
 import type { PodMaker } from '../containerd/pods.ts'
 import { ended, newRunFolder } from '../lab.ts'
 import { CHECKOUT, consolePath } from '../qemu.ts'
+import { until } from '../until.ts'
 import { cleanRoot } from './root.ts'
 
 const GROUPS = join(CHECKOUT, 'hack/lab/containerd/groups.sh')
@@ -61,7 +62,16 @@ export async function startCleanNode(): Promise<CleanNode> {
   over.catch(() => undefined)
   const end = async () => {
     await ended(child)
-    await until(async () => (await execa('sh', [GROUPS, 'remove', name], { reject: false })).exitCode === 0)
+    let left = ''
+    await until(
+      async () => {
+        const { exitCode, all } = await execa('sh', [GROUPS, 'remove', name], { all: true, reject: false })
+        left = all ?? ''
+        return exitCode === 0
+      },
+      () => `the control groups of the node are gone: ${left}`,
+      slowly,
+    )
     await rm(run, { recursive: true, force: true })
   }
   try {
@@ -74,10 +84,14 @@ export async function startCleanNode(): Promise<CleanNode> {
 
 async function booted(run: string, end: () => Promise<void>): Promise<CleanNode> {
   let init = 0
-  await until(async () => {
-    init = Number(await readFile(join(run, 'init'), 'utf8').catch(() => '0'))
-    return init > 0
-  })
+  await until(
+    async () => {
+      init = Number(await readFile(join(run, 'init'), 'utf8').catch(() => '0'))
+      return init > 0
+    },
+    'the node has a process 1',
+    slowly,
+  )
   const runScript: CleanNode['run'] = async (script, input) => {
     const argv = [`--target=${init}`, '--all', ...environment, 'sh', '-c', script]
     const { exitCode, all = '' } = await execa('nsenter', argv, {
@@ -97,13 +111,17 @@ async function booted(run: string, end: () => Promise<void>): Promise<CleanNode>
     await execa('sh', ['-c', `{ ${producer}; } | "$@"`, 'sh', ...unpack], { cwd: CHECKOUT })
   }
   // Before, systemd has folders of the machine for its own, or no bus yet.
-  await until(async () => {
-    const comm = await readFile(`/proc/${init}/comm`, 'utf8').catch(() => '')
-    return (
-      comm === 'systemd\n' &&
-      /^(running|degraded)/.test((await runScript('systemctl is-system-running')).text)
-    )
-  })
+  let state = ''
+  await until(
+    async () => {
+      const comm = await readFile(`/proc/${init}/comm`, 'utf8').catch(() => '')
+      if (comm !== 'systemd\n') return false
+      state = (await runScript('systemctl is-system-running')).text
+      return /^(running|degraded)/.test(state)
+    },
+    () => `systemd has started what it starts by itself: ${state}`,
+    slowly,
+  )
   // If root may not lower the score by which the kernel kills for memory, runc can't do so either, and makes no pod as Debian has set it up.
   if (!(await canLowerScores()))
     await must(
@@ -123,6 +141,9 @@ async function booted(run: string, end: () => Promise<void>): Promise<CleanNode>
   return { init, run: runScript, must, fill, pods, end }
 }
 
+/** A whole system boots beside other work; each look runs a program. */
+const slowly = { patience: 600_000, pause: 50 }
+
 /** Of the machine's environment nothing gets into the node. */
 const environment = [
   'env',
@@ -136,8 +157,4 @@ const environment = [
 async function canLowerScores(): Promise<boolean> {
   const bounds = /^CapBnd:\s*(\w+)$/m.exec(await readFile('/proc/self/status', 'utf8'))?.[1] ?? '0'
   return ((BigInt(`0x${bounds}`) >> 24n) & 1n) === 1n
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 50))
 }

@@ -63,8 +63,8 @@ export interface KubeletOptions {
   /** False: a kubelet without a plugin watcher, which makes no plugins_registry. Default true. */
   readonly watcher?: boolean
   /**
-   * Second socket for a resource that has a live one: `replace` (1.25 to 1.36, as their source and real ones have it: the second takes over, and
-   * the end of the first stream closes the second's connection), `refused` or `by-path` (streams are told apart; both only in sources of no
+   * Second registration of a resource that has a live one: `replace` (1.25 to 1.36, as their source and real ones have it: the second takes
+   * over, be it of another socket or of the same, and the end of the first stream closes the second's connection), `refused` or `by-path` (streams are told apart; both only in sources of no
    * release that was seen). Default `replace`.
    */
   readonly second?: 'refused' | 'replace' | 'by-path'

@@ -56,8 +56,8 @@ export interface Recorder {
   ): Promise<string>
   /** Sends another list. */
   list(devices: readonly OfferedId[]): Promise<void>
-  /** Ends the streams as a server does; the socket stays. */
-  endStreams(): Promise<void>
+  /** Ends the streams, or the oldest `count` of them, as a server does; the socket stays. */
+  endStreams(count?: number): Promise<void>
   /** Ends the server and removes its socket. */
   close(): Promise<void>
   /** Notes since the last time that this was asked, or since the start. */
@@ -123,9 +123,11 @@ export class RecordingPlugin implements Recorder {
     for (const stream of this.#streams) stream.write(this.#message())
   }
 
-  async endStreams(): Promise<void> {
-    for (const stream of this.#streams) stream.end()
-    this.#streams.clear()
+  async endStreams(count = this.#streams.size): Promise<void> {
+    for (const stream of [...this.#streams].slice(0, count)) {
+      stream.end()
+      this.#streams.delete(stream)
+    }
   }
 
   async close(): Promise<void> {

@@ -35,6 +35,8 @@ export class KubeletSimulator implements Kubelet {
   readonly #admission: Admission
   readonly #registry: SocketWatcher | undefined
   readonly #clients = new Map<string, LivePlugin>()
+  /** Connections whose end was not seen, also those that others of their resource have followed. */
+  readonly #connections = new Set<PluginConnection>()
   /** Names of plugins that the watcher has, by socket. */
   readonly #plugins = new Map<string, string>()
   readonly #lastOptions = new Map<string, LivePlugin['options']>()
@@ -83,6 +85,8 @@ export class KubeletSimulator implements Kubelet {
     this.#registry?.stop()
     this.#plugins.clear()
     for (const resource of [...this.#clients.keys()]) this.#disconnect(resource)
+    for (const connection of this.#connections) connection.close()
+    this.#connections.clear()
     for (const server of this.#servers) server.close()
     this.#servers = []
     await this.#queue
@@ -280,7 +284,8 @@ export class KubeletSimulator implements Kubelet {
     }
     const present = this.#clients.get(resource)
     const second = this.#options.second ?? 'replace'
-    if (present?.connection.socket === socket) return
+    // A kubelet that follows the source of 1.25 to 1.36 looks at no socket: it connects again, beside the connection that it has.
+    if (second !== 'replace' && present?.connection.socket === socket) return
     if (present !== undefined && second === 'refused')
       throw new SimulatorError(
         `the device plugin ${resource} already registered with a different socket path`,
@@ -294,13 +299,16 @@ export class KubeletSimulator implements Kubelet {
       connection.close()
       throw error
     }
+    this.#connections.add(connection)
     this.#books.connected(resource)
     connection.watch(
       (devices) => {
         this.#books.replace(resource, devices)
         this.#changed()
       },
-      () => this.#ended(resource, connection),
+      () => {
+        if (this.#connections.delete(connection)) this.#ended(resource, connection)
+      },
     )
     if (this.#isHanging) connection.hang(true)
     this.#changed()

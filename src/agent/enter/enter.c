@@ -81,6 +81,9 @@ static void __attribute__((noreturn)) become(char *name, char **argv, char **env
 	fail("execute", path, words_for(sys_execve(path, argv, environment)), "the image must have it");
 }
 
+/* The installer keeps this link to the folder of its names, wherever --libexec-dir has put them: src/install/files/manifest.ts. */
+#define INSTALLED "/var/lib/vf-flower/installed"
+
 /* Becomes a program that is installed on the node. The last part of its name selects what it is. */
 static void __attribute__((noreturn)) become_installed(char *file, char **argv, char **environment)
 {
@@ -116,9 +119,9 @@ void __attribute__((noreturn)) start(long *stack)
 		tell_ready(argv[2]);
 	find_folder();
 	if (is_same(word, "agent"))
-		become_installed("/usr/local/bin/vf-agent", argv + 1, environment);
+		become_installed(INSTALLED "/vf-agent", argv + 1, environment);
 	if (is_same(word, "vfctl"))
-		become_installed("/usr/local/bin/vfctl", argv + 1, environment);
+		become_installed(INSTALLED "/vfctl", argv + 1, environment);
 	if (is_same(word, "install") || is_same(word, "uninstall"))
 		become_installer(argv, environment);
 	if (is_same(word, "device-plugin"))

@@ -1,7 +1,7 @@
 /** The files of an install: their places, and what each must be. Pure. */
 import type { Alias } from '../command-line.ts'
 import { type Content, hashOf } from './content.ts'
-import type { Purpose } from './manifest.ts'
+import { namesLink, type Purpose } from './manifest.ts'
 import { programName, type Source, type Sources, shimName } from './sources.ts'
 
 /** Folders of the programs of services. */
@@ -93,6 +93,9 @@ export function layoutOf({
     } as const
     return { path, stage, purpose, content, from: { text: words } }
   }
+  const link = (path: string, target: string): Wanted => ({
+    ...{ path, stage: 'services', purpose: 'name', content: { kind: 'link', target }, from: undefined },
+  })
   const front = shim ?? program
   const places = placesOf(libexecDir)
   const { libexec, names } = places
@@ -103,11 +106,10 @@ export function layoutOf({
       copy('programs', 'program', `${folder}/${programName(build)}`, program),
       copy('programs', 'program', `${folder}/vf-flower`, program),
     ]),
-    ...serviceNames.map((name): Wanted => {
-      const target = `${libexec === names ? '' : '../libexec/vf-flower/'}${programName(build)}`
-      const path = `${names}/${name}`
-      return { path, stage: 'services', purpose: 'name', content: { kind: 'link', target }, from: undefined }
-    }),
+    ...serviceNames.map((name) =>
+      link(`${names}/${name}`, `${libexec === names ? '' : '../libexec/vf-flower/'}${programName(build)}`),
+    ),
+    link(namesLink, names),
     ...(unit === undefined ? [] : [text('services', 'unit', unitFile, unitFor(unit, places))]),
     ...binDirs.flatMap((folder) => [
       ...pluginNames.map((name) => copy('plugins', 'shim', `${folder}/${name}`, front)),

@@ -8,6 +8,12 @@ import { InstallError } from '../errors.ts'
 export const manifestFolder = '/var/lib/vf-flower'
 export const manifestFile = `${manifestFolder}/install.json`
 
+/**
+ * A link to the folder with the names of the programs of services, wherever that is. The entry point of the image (src/agent/enter) finds
+ * them by it.
+ */
+export const namesLink = `${manifestFolder}/installed`
+
 /** The end of the name of a file that was put aside. */
 export const asideEnd = '.vf-flower-original'
 

@@ -5,6 +5,7 @@ import { errorCode } from '../../sys/errno.ts'
 import { isThere } from '../../sys/files.ts'
 import { InstallError } from '../errors.ts'
 import type { Places } from './layout.ts'
+import { namesLink } from './manifest.ts'
 import type { Step } from './plan.ts'
 
 /** Words for the errors of access(2) that a folder or a file has, which the superuser meets too. */
@@ -50,6 +51,7 @@ export function noexecNotes(root: string, steps: readonly Step[]): readonly stri
 function wayOut({ path, purpose }: Step, { libexec, names }: Places): string {
   if (purpose === 'unit') return '; --no-service leaves the unit out'
   if (purpose === 'network') return '; leave --network out'
+  if (path === namesLink) return '; the list of installed files must be there too'
   if ([libexec, names].includes(folderOf(path)))
     return '; name a folder for the programs of services with --libexec-dir'
   return '; name another CNI folder with --bin-dir, and in the config of the runtime'

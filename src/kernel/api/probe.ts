@@ -10,6 +10,8 @@ export interface Needs {
   readonly ports: boolean
   /** ... of VFs and NICs. */
   readonly steering: boolean
+  /** ... that are translated in the pod, whose table the program `nft` loads. */
+  readonly inPod: boolean
   /** ... that the NIC translates. */
   readonly translation: boolean
   /** ... of VFs with a representor, on addresses in a VLAN. */
@@ -24,8 +26,8 @@ export interface Needs {
 
 /** Questions about abilities. */
 export interface ProbeKernel {
-  /** Asks netlink for a link and, where wanted, `nft` for its version; throws when one does not answer. */
-  probe(what: { readonly nft: boolean }): void
+  /** Asks netlink for a link; throws when it does not answer. */
+  probe(): void
   /**
    * Abilities that are wanted and that this kernel, or its `nft`, does not have: one line for each. Tried out where nobody
    * sees it, and nothing is left of it.

@@ -4,6 +4,7 @@
  */
 import { perCall } from '../../lib/call/call.ts'
 import type { Request } from '../../netlink/message.ts'
+import { NETLINK_NETFILTER } from '../../netlink/nf/nfnetlink.ts'
 import { NetlinkError, NetlinkSocket } from '../../netlink/socket.ts'
 import {
   type Action,
@@ -23,17 +24,32 @@ import { CLSACT_INGRESS, filterInfo } from '../../netlink/tc/msg.ts'
 import { newClsact } from '../../netlink/tc/qdisc.ts'
 import { ETH_P, IPPROTO } from '../../netlink/tc/validate.ts'
 import type { Classifier } from '../../ops/op.ts'
+import { SystemError } from '../../sys/errno.ts'
 import { inNewNetns } from '../../sys/namespaces.ts'
 import { openNetlink } from '../../sys/netlink.ts'
 import type { Needs } from '../api/probe.ts'
-import { loadTable, NftError, type RunNft } from '../nftables/nft-program.ts'
+import { loadTable, NftError, probeNft, type RunNft } from '../nftables/nft-program.ts'
+import { reservePorts } from '../nftables/reservations.ts'
 import { classifiers, everyFrameOptions } from '../tc/every-frame.ts'
 import { addIfb, addShaper } from '../tc/shapers.ts'
 
 /** The ifindex of `lo`, the only interface of a new namespace. */
 const lo = 1
 
-/** One table with all parts of nftables that the tables of an attachment use. */
+/** Host ports of both families, as an attachment reserves them: each part of nf_tables that the host's table has is in it. */
+const reservation = {
+  keys: [
+    { address: '192.0.2.1', proto: 'tcp', port: 80, toAddress: '192.0.2.2', toPort: 80 },
+    { address: '2001:db8::1', proto: 'udp', port: 80, toAddress: '2001:db8::2', toPort: 80 },
+  ],
+  masquerade: [
+    { source: '0.0.0.0/0', address: '192.0.2.1', proto: 'tcp', port: 80 },
+    { source: '2001:db8::/64', address: '2001:db8::1', proto: 'udp', port: 80 },
+  ],
+  owner: `${'0'.repeat(32)} probe`,
+} as const
+
+/** One table with all parts that the tables of an attachment in its pod use. */
 const table = `table inet vf-flower-probe {
   map ports { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
   chain prerouting {
@@ -49,6 +65,7 @@ const table = `table inet vf-flower-probe {
 const purposes = {
   ports: 'port mappings',
   steering: 'port mappings of VFs and NICs',
+  inPod: 'port mappings of VFs, NICs and macvlans, which it writes into the pod',
   translation: 'port mappings that the NIC translates',
   tags: 'port mappings on addresses in a VLAN',
   rates: 'limits',
@@ -56,7 +73,7 @@ const purposes = {
   police: 'limits outside the pod',
 } as const satisfies Readonly<Record<keyof Needs, string>>
 
-/** One line for each missing part, with the reason of the kernel or of nft; none when an ADD can work. */
+/** One line for each missing part, with the reason of the kernel or of the program nft; none when an ADD can work. */
 export function missingNeeds(wanted: Needs, nft: RunNft): string[] {
   if (!wanted.ports && !wanted.rates && !wanted.shapers) return []
   return inNewNetns(() => {
@@ -66,7 +83,7 @@ export function missingNeeds(wanted: Needs, nft: RunNft): string[] {
         ...(wanted.steering || wanted.rates ? missingOnClsact(socket, wanted) : []),
         ...(wanted.shapers ? missingShaper(socket) : []),
         ...(wanted.rates ? missingIfb(socket) : []),
-        ...(wanted.ports ? missing('nftables', 'ports', () => loadTable(nft, table)) : []),
+        ...(wanted.ports ? missingForPorts(wanted, nft) : []),
       ]
     } finally {
       socket.close()
@@ -80,9 +97,26 @@ function missing(what: string, purpose: keyof Needs, action: () => void): string
     action()
     return []
   } catch (error) {
-    if (!(error instanceof NetlinkError || error instanceof NftError)) throw error
+    if (!(error instanceof NetlinkError || error instanceof NftError || error instanceof SystemError))
+      throw error
     return [`${what}, for ${purposes[purpose]}: ${error.message}`]
   }
+}
+
+/** The host's table is made by netlink; the program is needed where a pod gets a table of its own. */
+function missingForPorts({ steering, inPod }: Needs, nft: RunNft): string[] {
+  const inKernel = missing('nf_tables of the kernel', 'ports', () => {
+    const socket = new NetlinkSocket(openNetlink(NETLINK_NETFILTER))
+    try {
+      reservePorts(socket, { ...reservation, steered: steering })
+    } finally {
+      socket.close()
+    }
+  })
+  if (!inPod) return inKernel
+  // A table says nothing of a program that the kernel refuses.
+  const use = inKernel.length === 0 ? () => loadTable(nft, table) : () => probeNft(nft)
+  return [...inKernel, ...missing('the program nft', 'inPod', use)]
 }
 
 /** An action to try: its name, its purpose, and options as our filters have them. */

@@ -7,11 +7,10 @@ import type { OpenSides } from './open-sides.ts'
 import { runNft } from './run-nft.ts'
 
 /** Questions about abilities. */
-export function probeKernel({ route, generic, inside, nft }: OpenSides): ProbeKernel {
+export function probeKernel({ route, generic, inside }: OpenSides): ProbeKernel {
   return {
-    probe: (what) => {
+    probe: () => {
       mustFindLink(route('host'), 'lo')
-      if (what.nft) nftables().probeNft(nft('host'))
     },
     missingNeeds: (wanted) => inspect().missingNeeds(wanted, runNft),
     tcOffload: (ifindex) => inspect().tcOffloadOf(generic(), ifindex),

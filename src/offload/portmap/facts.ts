@@ -24,8 +24,8 @@ export interface OffloadFacts extends ReplyFacts {
   readonly ownAddresses: ReadonlySet<string>
   /** Mappings whose port a program of the node serves at 127.0.0.1, and who it is. */
   readonly servedLocally?: ReadonlyMap<PortMapping, string>
-  /** True for a family whose packets the node forwards. */
-  readonly forwards?: Readonly<Record<4 | 6, boolean>>
+  /** Families of the pod whose packets the node does not forward. */
+  readonly still?: ReadonlySet<4 | 6>
   /** The bond or team that the uplink is a port of. */
   readonly bond?: string
   /** The driver of the card that is asked to take filters; absent where no card is. */
@@ -55,19 +55,20 @@ export function readOffloadFacts(
 ): OffloadFacts {
   const { wire } = port
   // Keys are of the pod's families alone, and so is each address that is compared with a key.
-  const onHost = kernel.nodeAddresses(familiesOf(podAddresses))
+  const families = familiesOf(podAddresses)
+  const onHost = kernel.nodeAddresses(families)
   const hostAddresses =
     wire === undefined ? nodeAddresses(kernel, onHost) : uplinkAddresses(kernel, wire.uplink, onHost)
   const ownAddresses = new Set(onHost.map(({ address }) => parseCidr(address).ip))
   const base = {
     ...{ port, hostAddresses, ownAddresses, podAddresses },
     ...(wire === undefined ? {} : { driver: driverOf(port), ...aroundUplink(wire.uplink) }),
-    forwards: { 4: isForwarding(kernel, 4), 6: isForwarding(kernel, 6) },
+    still: new Set(families.filter((family) => kernel.sysctl('host', forwardKeys[family]) === '0')),
   }
   if (wire === undefined || port.link === undefined) return { ...base, podRoutes: [], podRules: [] }
   const { link } = port
   const mainRoutes = kernel.routes('pod', mainTable)
-  const podRules = familiesOf(podAddresses).flatMap((family) => {
+  const podRules = families.flatMap((family) => {
     const routes = mainRoutes.filter(({ dst }) => ipFamily(dst) === family)
     return onlyWayIs(routes, link) ? [] : kernel.sourceRules('pod', family)
   })
@@ -84,10 +85,6 @@ export const forwardKeys = { 4: 'net/ipv4/ip_forward', 6: 'net/ipv6/conf/all/for
 
 /** Masters that use one of their ports, or some, at a time. */
 const bonds: ReadonlySet<string | undefined> = new Set(['bond', 'team'])
-
-function isForwarding(kernel: Kernel, family: 4 | 6): boolean {
-  return kernel.sysctl('host', forwardKeys[family]) !== '0'
-}
 
 function aroundUplink({ name, slaveKind }: LinkFacts): Pick<OffloadFacts, 'bond'> {
   const bond = bonds.has(slaveKind) ? (masterOf(name) ?? `a ${slaveKind}`) : undefined

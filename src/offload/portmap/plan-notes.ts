@@ -18,17 +18,17 @@ export function nicNotes({ directSubnets }: Pick<OffloadConfig, 'directSubnets'>
 /** Of what the mappings depend on beside a NIC: where the node does not forward, where a bond may turn to another port. */
 export function reachNotes(
   config: Pick<OffloadConfig, 'offload' | 'legacyOffload'>,
-  { port, forwards, bond, driver }: Pick<OffloadFacts, 'port' | 'forwards' | 'bond' | 'driver'>,
+  { port, still, bond, driver }: Pick<OffloadFacts, 'port' | 'still' | 'bond' | 'driver'>,
   all: readonly PortKey[],
 ): string[] {
   const { wire } = port
   const keys = all.filter(({ address }) => !isLoopback(address))
   const families = [...new Set(keys.map(({ address }) => ipFamily(address)))].sort()
-  const still = families.filter((family) => forwards?.[family] === false)
   const stillNotes = (unreached: string) =>
-    still.map(
-      (family) =>
-        `the node does not forward IPv${family} (${forwardKeys[family].replaceAll('/', '.')}): ${unreached} do not reach the mapped ports`,
+    families.flatMap((family) =>
+      still?.has(family) !== true
+        ? []
+        : `the node does not forward IPv${family} (${forwardKeys[family].replaceAll('/', '.')}): ${unreached} do not reach the mapped ports`,
     )
   // What comes to a veth from elsewhere is forwarded by the host's stack, whole.
   if (wire === undefined)

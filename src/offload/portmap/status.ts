@@ -40,6 +40,7 @@ function needsOf(kernel: Kernel, config: StatusConfig, pfs: readonly PciAddress[
   return {
     ports: true,
     steering,
+    inPod: steering && config.nat !== 'nic',
     translation: steering && config.offload !== 'off' && switches.length > 0 && inNic,
     tags: steering && switches.some((pf) => hasTags(kernel, pf, config.uplink)),
   }

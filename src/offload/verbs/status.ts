@@ -71,6 +71,6 @@ function noDevice(device: PciAddress | undefined): string {
 
 /** None of the needs that there are. */
 const nothing: Needs = {
-  ...{ ports: false, steering: false, translation: false, tags: false },
+  ...{ ports: false, steering: false, inPod: false, translation: false, tags: false },
   ...{ rates: false, shapers: false, police: false },
 }

@@ -1,10 +1,12 @@
 // Allocate, GetPreferredAllocation and PreStartContainer as kubelet calls them: everything that a container gets, refusals as they come
 // to the event of a pod, answers from the checkpoint, and the events for metrics.
+
 import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
 import { AllocationRefused, type Core } from '../../../device-plugin/front-end.ts'
 import type { KubeletSettings } from '../../../device-plugin/kubelet/settings.ts'
-import { access, fixedCore, type KubeletBed, kubeletBed, offer, until } from '../../support/kubelet-bed.ts'
+import { until } from '../../../hack/lab/until.ts'
+import { access, fixedCore, type KubeletBed, kubeletBed, offer } from '../../support/kubelet-bed.ts'
 
 let bed: KubeletBed
 afterEach(() => bed.close())

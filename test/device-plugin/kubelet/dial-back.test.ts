@@ -1,18 +1,12 @@
 // The server as Go's gRPC library meets it, which kubelet is built with: both ways to register, on raw bytes that no table of ours has
 // made; and the `:authority` of each age of kubelet.
+
 import { mkdirSync } from 'node:fs'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { AllocationRefused } from '../../../device-plugin/front-end.ts'
+import { until } from '../../../hack/lab/until.ts'
 import { buildDialBack, dialBack, serveLegacy, wire } from '../../support/kubelet/dial-back.ts'
-import {
-  access,
-  device,
-  fixedCore,
-  type KubeletBed,
-  kubeletBed,
-  offer,
-  until,
-} from '../../support/kubelet-bed.ts'
+import { access, device, fixedCore, type KubeletBed, kubeletBed, offer } from '../../support/kubelet-bed.ts'
 
 let program = ''
 let bed: KubeletBed

@@ -1,9 +1,11 @@
 // Two processes on one node, as in an upgrade with surge: each has its socket, the second takes over when the first leaves, whatever
 // kubelet's age; neither removes the other's socket, and without instance names the newest has the socket and the older one yields.
+
 import { existsSync, linkSync, renameSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
-import { type KubeletBed, kubeletBed, offer, quick, until } from '../../support/kubelet-bed.ts'
+import { until } from '../../../hack/lab/until.ts'
+import { type KubeletBed, kubeletBed, offer, quick } from '../../support/kubelet-bed.ts'
 
 let bed: KubeletBed
 afterEach(() => bed.close())

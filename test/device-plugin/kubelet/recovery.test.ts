@@ -1,8 +1,10 @@
 // Pools come back by themselves: after restarts of kubelet, broken streams, registrations without a stream, removed sockets, wiped and
 // removed folders, in both ways to register. Devices are healthy again and pods keep theirs.
+
 import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
-import { type KubeletBed, kubeletBed, offer, until } from '../../support/kubelet-bed.ts'
+import { until } from '../../../hack/lab/until.ts'
+import { type KubeletBed, kubeletBed, offer } from '../../support/kubelet-bed.ts'
 
 let bed: KubeletBed
 afterEach(() => bed.close())

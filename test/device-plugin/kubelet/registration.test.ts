@@ -1,9 +1,11 @@
 // Both ways to register with kubelet: sockets, their names, GetInfo, Register, options; the choice between the ways, and kubelets that
 // come later, refuse, or leave no folder.
+
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { KubeletOptions } from '../../../hack/lab/kubelet/api.ts'
-import { type KubeletBed, kubeletBed, offer, until } from '../../support/kubelet-bed.ts'
+import { until } from '../../../hack/lab/until.ts'
+import { type KubeletBed, kubeletBed, offer } from '../../support/kubelet-bed.ts'
 
 let bed: KubeletBed
 const made = (options: Partial<KubeletOptions> = {}) => {

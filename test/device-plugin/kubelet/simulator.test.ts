@@ -1,11 +1,13 @@
 // The kubelet simulator does as kubelet does where tests of the device plugin rely on it: the books of the device manager, the checkpoint,
 // the names that it takes, pod resources, and what a restart keeps.
+
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { Client, credentials } from '@grpc/grpc-js'
 import { afterEach, expect, test } from 'vitest'
 import { call } from '../../../hack/lab/kubelet/wire.ts'
-import { device, type KubeletBed, kubeletBed, offer, until } from '../../support/kubelet-bed.ts'
+import { until } from '../../../hack/lab/until.ts'
+import { device, type KubeletBed, kubeletBed, offer } from '../../support/kubelet-bed.ts'
 
 let bed: KubeletBed
 afterEach(() => bed.close())

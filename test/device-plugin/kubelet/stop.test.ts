@@ -1,8 +1,10 @@
 // The end of the front end: streams and sockets are gone, calls that go on may end, those that hang are cut off, and files of others stay.
+
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { afterEach, expect, test } from 'vitest'
 import { PluginConnection } from '../../../hack/lab/kubelet/plugin.ts'
-import { access, fixedCore, type KubeletBed, kubeletBed, offer, until } from '../../support/kubelet-bed.ts'
+import { until } from '../../../hack/lab/until.ts'
+import { access, fixedCore, type KubeletBed, kubeletBed, offer } from '../../support/kubelet-bed.ts'
 
 let bed: KubeletBed
 afterEach(() => bed.close())

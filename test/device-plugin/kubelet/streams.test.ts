@@ -1,9 +1,11 @@
 // ListAndWatch: the list at once on each connection, one message for each change and none without one, a queue of one for a reader that
 // is slow, and streams that do not disturb each other.
+
 import { afterEach, describe, expect, test } from 'vitest'
 import { PluginConnection } from '../../../hack/lab/kubelet/plugin.ts'
 import type { WireDevice } from '../../../hack/lab/kubelet/wire.ts'
-import { device, type KubeletBed, kubeletBed, offer, until } from '../../support/kubelet-bed.ts'
+import { until } from '../../../hack/lab/until.ts'
+import { device, type KubeletBed, kubeletBed, offer } from '../../support/kubelet-bed.ts'
 
 let bed: KubeletBed
 afterEach(() => bed.close())

@@ -4,11 +4,12 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { attachment, errorOf, listOf, pluginPath } from '../../../hack/lab/bed/plugins.ts'
 import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
 import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
-import type { Topology } from '../../../hack/lab/bed/topology.ts'
+import { deletePod, newPod, type Topology } from '../../../hack/lab/bed/topology.ts'
 import { cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab } from '../../support/lab.ts'
 import { makeVfs, removeVfs } from '../../support/vfs.ts'
+import { withoutNft } from '../../support/without-nft.ts'
 
 let vm: Lab
 let runtime: Runtime
@@ -101,6 +102,39 @@ test('STATUS misses nothing in legacy mode that only translation in the NIC and 
   const result = await status({ ...forPorts, deviceID: igb.vfs[0]?.pci })
   await vm.must(give)
   expect(result).toMatchObject({ code: 0, stdout: '', stderr: '' })
+})
+
+test('STATUS names what of nf_tables the kernel lacks, and the program nft beside it', async () => {
+  const [take = '', give = ''] = modules('nft_fib_inet')
+  await vm.must(take)
+  const without = await status(forPorts)
+  await vm.must(give)
+  const other = await withoutNft(vm, () => status(forPorts))
+  expect(without.stderr).toMatch(/nf_tables of the kernel, for port mappings: NFT_MSG_NEWRULE[^;]*ENOENT/)
+  expect(without.stderr).not.toContain('the program nft')
+  expect(other.stderr).toMatch(/the program nft, for port mappings of VFs.*"nft" is not installed/)
+  expect(other.stderr).not.toContain('nf_tables')
+})
+
+test('without the program nft the ADD of a VF with ports fails with its name, and takes the VF back', async () => {
+  const ipam = { type: 'static', addresses: [{ address: '10.1.0.9/22' }] }
+  const plugins = [
+    { type: 'vf-attach', deviceID: igb.vfs[0]?.pci, ipam },
+    { type: 'vf-offload', ...forPorts },
+  ]
+  const list = { cniVersion: '1.0.0', name: 'without', plugins }
+  const ports = [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }]
+  await vm.must(`ip address add 10.1.0.1/22 dev ${igb.pf}`)
+  const pod = attachment(await newPod(vm, 'without'), { capabilityArgs: { portMappings: ports } })
+  await withoutNft(vm, () =>
+    expect(runtime.add(list, pod)).rejects.toMatchObject({
+      ...{ plugin: 'vf-offload', code: 102 },
+      msg: expect.stringContaining('the program "nft" is not installed'),
+    }),
+  )
+  await runtime.del(list, pod)
+  await deletePod(vm, 'without')
+  await vm.must(`ip address del 10.1.0.1/22 dev ${igb.pf}`)
 })
 
 test('STATUS names classifiers, actions, the shaper and the interface of limits at once when they are missing, without an error', async () => {

@@ -16,6 +16,9 @@ import { agentProgram, servedBy, startAgent } from '../../support/warm-agent.ts'
 const top = fileURLToPath(new URL('../../..', import.meta.url))
 const BOX = '/run/box'
 const ENTER = '/opt/vf-flower/enter'
+/** The folder of an install's names, which is not the usual one, and the link that the installer makes to it. */
+const NAMES = '/opt/names'
+const INSTALLED = '/var/lib/vf-flower/installed'
 
 /** Says how and where it runs: its words, folder, root, environment, and mount namespace. */
 const teller = `#!/bin/sh
@@ -43,18 +46,20 @@ function compiled(compiler = 'gcc'): string {
 let bed: NativeBed
 beforeAll(async () => {
   bed = await makeNativeBed(1, ['pod-one'])
-  await bed.lab.must(`mkdir -p /opt/vf-flower /usr/local/bin`)
+  await bed.lab.must(`mkdir -p /opt/vf-flower ${NAMES}`)
   await bed.lab.writeFile('/opt/vf-flower/vf-flower', installer)
   await bed.lab.writeFile('/opt/vf-flower/vf-attach', '')
   await bed.lab.must(`echo ${compiled()} | base64 -d >${ENTER}; chmod 755 /opt/vf-flower/*`)
 })
 beforeEach(() => install(teller))
-afterEach(() => bed.lab.must('rm -rf /usr/local/bin/vf-agent /usr/local/bin/vfctl /usr/local/by-installer'))
+afterEach(() =>
+  bed.lab.must(`rm -rf ${NAMES}/vf-* ${NAMES}/vfctl /var/lib/vf-flower /usr/local/by-installer`),
+)
 afterAll(() => bed?.end())
 
 async function install(text: string): Promise<void> {
-  for (const name of ['vf-agent', 'vfctl']) await bed.lab.writeFile(`/usr/local/bin/${name}`, text)
-  await bed.lab.must('chmod 755 /usr/local/bin/vf-agent /usr/local/bin/vfctl')
+  for (const name of ['vf-agent', 'vfctl']) await bed.lab.writeFile(`${NAMES}/${name}`, text)
+  await bed.lab.must(`chmod 755 ${NAMES}/*; mkdir /var/lib/vf-flower; ln -s ${NAMES} ${INSTALLED}`)
 }
 
 /** A script that fills the container's folder of the image. */
@@ -77,8 +82,8 @@ const lines = (text: string, word: string) =>
   text.split('\n').flatMap((line) => (line.startsWith(`${word} `) ? [line.slice(word.length + 1)] : []))
 
 test.each([
-  ['agent', '/usr/local/bin/vf-agent'],
-  ['vfctl', '/usr/local/bin/vfctl'],
+  ['agent', `${INSTALLED}/vf-agent`],
+  ['vfctl', `${INSTALLED}/vfctl`],
 ])('%s: the installed program, with the files of the node, in /', async (word, path) => {
   const env = {
     LD_PRELOAD: '/none',
@@ -160,12 +165,12 @@ test.each([
 })
 
 test('without an installed program it ends with code 1 and names the path', async () => {
-  await bed.lab.must('rm /usr/local/bin/vf-agent')
+  await bed.lab.must(`rm ${NAMES}/vf-agent`)
   expect(await run(['agent'])).toMatchObject({
     code: 1,
     stdout: '',
     stderr:
-      'vf-flower-enter: Cannot execute /usr/local/bin/vf-agent: ENOENT (No such file or directory); vf-flower must be installed on the node, whose process 1 the pod must see: hostPID: true\n',
+      'vf-flower-enter: Cannot execute /var/lib/vf-flower/installed/vf-agent: ENOENT (No such file or directory); vf-flower must be installed on the node, whose process 1 the pod must see: hostPID: true\n',
   })
 })
 
@@ -211,7 +216,7 @@ test('wait ends with code 0 after SIGTERM, as process 1 of its namespace too', a
 })
 
 test('an agent in a container serves the calls of the node', async () => {
-  await bed.lab.must(`rm /usr/local/bin/vf-agent; ln -s ${agentProgram} /usr/local/bin/vf-agent`)
+  await bed.lab.must(`ln -sf ${agentProgram} ${NAMES}/vf-agent`)
   const agent = await startAgent(bed.lab, { before: inBox(), program: 'agent' })
   expect(await bed.call('STATUS', onNic(bed.nic()), 'pod-one', { cniVersion: '1.1.0' })).toMatchObject({
     code: 0,
@@ -221,29 +226,36 @@ test('an agent in a container serves the calls of the node', async () => {
   expect(await agent.stop()).toBe(0)
 })
 
-test('the installer of the build installs on the node from a container, and takes all of it back', async () => {
-  const before = await bed.lab.must(
-    'rm /usr/local/bin/vf-agent /usr/local/bin/vfctl; mkdir -p /opt/cni/bin; ls -R /usr/local /opt/cni',
-  )
-  const from = async (...words: readonly string[]) => {
-    const { code, stdout, stderr } = await bed.lab.exec([...inBox('', real), ...words])
-    expect({ words, code, stderr }).toEqual({ words, code: 0, stderr: '' })
-    return stdout
-  }
-  const said = await from('install', '--bin-dir', '/opt/cni/bin')
-  expect(said).toMatch(/^installed \S+ \(build [0-9a-f]{32}\)$/m)
-  const env = { CNI_COMMAND: 'VERSION' }
-  expect(await bed.lab.exec(['/opt/cni/bin/vf-offload'], { env })).toMatchObject({
-    code: 0,
-    stdout: expect.stringContaining('"1.1.0"'),
-  })
-  expect(await from('vfctl', '--version')).toMatch(/^\d+\.\d+\.\d+/)
-  expect(await from('uninstall')).toMatch(/^uninstalled$/m)
-  expect(await bed.lab.must('ls -R /usr/local /opt/cni')).toBe(before)
-})
+test.each([
+  ['', []],
+  [' into a folder that is named', ['--libexec-dir', NAMES]],
+])(
+  'the installer of the build installs on the node from a container%s, and takes all of it back',
+  async (_, words) => {
+    const before = await bed.lab.must(
+      `rm -r ${NAMES}/* /var/lib/vf-flower; mkdir -p /opt/cni/bin; ls -R /usr/local /opt/cni ${NAMES}`,
+    )
+    const from = async (...called: readonly string[]) => {
+      const { code, stdout, stderr } = await bed.lab.exec([...inBox('', real), ...called])
+      expect({ called, code, stderr }).toEqual({ called, code: 0, stderr: '' })
+      return stdout
+    }
+    const said = await from('install', '--bin-dir', '/opt/cni/bin', ...words)
+    expect(said).toMatch(/^installed \S+ \(build [0-9a-f]{32}\)$/m)
+    const env = { CNI_COMMAND: 'VERSION' }
+    expect(await bed.lab.exec(['/opt/cni/bin/vf-offload'], { env })).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('"1.1.0"'),
+    })
+    expect(await from('vfctl', '--version')).toMatch(/^\d+\.\d+\.\d+/)
+    expect(await from('uninstall')).toMatch(/^uninstalled$/m)
+    expect(await bed.lab.must(`ls -R /usr/local /opt/cni ${NAMES}`)).toBe(before)
+    expect(await bed.lab.exec(['test', '-e', '/var/lib/vf-flower'])).toMatchObject({ code: 1 })
+  },
+)
 
 test('as overlays/daemonset has it: installed below /host, the agent of the node in a container, and the probe of its life', async () => {
-  await bed.lab.must('rm /usr/local/bin/vf-agent /usr/local/bin/vfctl; mkdir -p /opt/cni/bin')
+  await bed.lab.must(`rm -r ${NAMES}/* /var/lib/vf-flower; mkdir -p /opt/cni/bin`)
   const spec = podSpec(content('overlays/daemonset/agent.yaml'))
   const [install] = list(spec, 'initContainers')
   const agent = list(spec, 'containers').find(({ name }) => name === 'agent')
@@ -260,6 +272,8 @@ test('as overlays/daemonset has it: installed below /host, the agent of the node
     ...words(install, 'args'),
     '--bin-dir',
     '/opt/cni/bin',
+    '--libexec-dir',
+    NAMES,
   ])
   expect(installed).toMatchObject({ code: 0, stderr: '' })
 
@@ -272,7 +286,7 @@ test('as overlays/daemonset has it: installed below /host, the agent of the node
     ])
   await expect.poll(async () => (await probe()).code, { timeout: 20_000, interval: 50 }).toBe(0)
   await expect
-    .poll(async () => JSON.parse(await bed.lab.must('vfctl agent --json')), { timeout: 20_000 })
+    .poll(async () => JSON.parse(await bed.lab.must(`${INSTALLED}/vfctl agent --json`)), { timeout: 20_000 })
     .toMatchObject({
       pid: running.pid,
       workers: [{ state: 'free' }, { state: 'free' }],
@@ -285,7 +299,9 @@ test('as overlays/daemonset has it: installed below /host, the agent of the node
     stderr: '',
   })
   await expect
-    .poll(async () => JSON.parse(await bed.lab.must('vfctl agent --json')).verbs, { timeout: 20_000 })
+    .poll(async () => JSON.parse(await bed.lab.must(`${INSTALLED}/vfctl agent --json`)).verbs, {
+      timeout: 20_000,
+    })
     .toMatchObject([{ verb: 'STATUS', outcomes: { answered: 1 } }])
   await bed.lab.must(`kill -STOP ${running.pid}`)
   expect(await probe()).toMatchObject({ code: 1, stderr: expect.stringContaining('No vf-agent answers') })

@@ -1,8 +1,10 @@
 // The compiled vf-device-plugin and a kubelet that comes and goes: restarts on both sides, wiped folders, broken streams, two
 // instances, allocations that outlive all of these with their files, and refusals as the event of a pod shows them.
 // needs: namespaces, veth
+
 import { existsSync, readdirSync, utimesSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { until } from '../../../hack/lab/until.ts'
 import {
   PF,
   type Program,
@@ -10,7 +12,6 @@ import {
   poolOf,
   programBed,
   textAt,
-  until,
   withVfs,
 } from '../../support/device-plugin/program.ts'
 

@@ -1,7 +1,9 @@
 // The compiled vf-device-plugin follows the node: VFs that come and go, storms of uevents, and the health of each device with its
 // reason, as kubelet, the log and the metrics tell it.
 // needs: namespaces, veth
+
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { until } from '../../../hack/lab/until.ts'
 import { attachRecords } from '../../../src/records/attach.ts'
 import { readText } from '../../../src/sys/files.ts'
 import {
@@ -10,7 +12,6 @@ import {
   type ProgramBed,
   poolOf,
   programBed,
-  until,
   vfEvent,
   withVfs,
 } from '../../support/device-plugin/program.ts'

@@ -1,14 +1,15 @@
 // The compiled vf-device-plugin follows its config: as kubelet swaps a ConfigMap, on SIGHUP, and with mistakes. Pools that stay as they
 // are keep their sockets and streams.
 // needs: namespaces, veth
+
 import { existsSync, mkdirSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { until } from '../../../hack/lab/until.ts'
 import {
   type Program,
   type ProgramBed,
   poolOf,
   programBed,
-  until,
   withVfs,
 } from '../../support/device-plugin/program.ts'
 

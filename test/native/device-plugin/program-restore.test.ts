@@ -1,8 +1,10 @@
 // The compiled vf-device-plugin restores devices whose pod is dead by the DEL of vf-attach: in the time that the pool gives, never
 // while the pod is there or kubelet says that a pod has the device, and again after a failure.
 // needs: namespaces, veth
+
 import { existsSync } from 'node:fs'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { until } from '../../../hack/lab/until.ts'
 import { attachRecords } from '../../../src/records/attach.ts'
 import type { PluginRecord } from '../../../src/records/record.ts'
 import { readText } from '../../../src/sys/files.ts'
@@ -11,7 +13,6 @@ import {
   type ProgramBed,
   poolOf,
   programBed,
-  until,
   withVfs,
 } from '../../support/device-plugin/program.ts'
 

@@ -1,16 +1,11 @@
 // The compiled vf-device-plugin as a DaemonSet starts it: a file of the operator, both ways to register, pools without devices, its
 // pages of metrics and probes, and its exit codes.
 // needs: namespaces, veth
+
 import { afterEach, describe, expect, test } from 'vitest'
+import { until } from '../../../hack/lab/until.ts'
 import { readExposition } from '../../device-plugin/observe/exposition.ts'
-import {
-  PF,
-  type ProgramBed,
-  poolOf,
-  programBed,
-  until,
-  withVfs,
-} from '../../support/device-plugin/program.ts'
+import { PF, type ProgramBed, poolOf, programBed, withVfs } from '../../support/device-plugin/program.ts'
 import { at, content, list, podSpec } from '../../support/kubernetes/manifests.ts'
 
 let bed: ProgramBed

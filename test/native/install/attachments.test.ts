@@ -11,13 +11,12 @@ import {
   addNodeAddress,
   builds,
   CNI,
-  configureContainerd,
+  installNode,
   lookAtFiles,
   mustInstall,
   outputOf,
   runInstaller,
 } from '../../support/install-node.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
 
 const [release, other] = builds
 const ipam = { type: 'host-local', ranges: [[{ subnet: '10.1.9.0/24' }]] }
@@ -36,10 +35,7 @@ let before: readonly string[]
 let pod: string
 let result: CniResult
 beforeAll(async () => {
-  lab = await sharedLab()
-  await configureContainerd(lab)
-  await addNodeAddress(lab)
-  before = await lookAtFiles(lab)
+  ;({ lab, before } = await installNode(addNodeAddress))
 })
 beforeEach(async () => {
   await mustInstall(lab, release.program, 'install')

@@ -12,7 +12,7 @@ import { manifestFile } from '../../../src/install/files/manifest.ts'
 import {
   builds,
   CNI,
-  configureContainerd,
+  installNode,
   lookAtFiles,
   mustInstall,
   outputOf,
@@ -21,15 +21,12 @@ import {
   systemctlLog,
   withStandIn,
 } from '../../support/install-node.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
 
 const [release, other] = builds
 let lab: Lab
 let before: readonly string[]
 beforeAll(async () => {
-  lab = await sharedLab()
-  await configureContainerd(lab)
-  before = await lookAtFiles(lab)
+  ;({ lab, before } = await installNode())
 })
 afterEach(async ({ task }) => {
   if (task.result?.state === 'fail') await runInstaller(lab, release.program, 'uninstall', '--force')

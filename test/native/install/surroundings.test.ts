@@ -6,7 +6,7 @@ import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   builds,
   CNI,
-  configureContainerd,
+  installNode,
   lookAtFiles,
   mustInstall,
   outputOf,
@@ -15,16 +15,14 @@ import {
   systemctlLog,
   withStandIn,
 } from '../../support/install-node.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
+import { startAgent } from '../../support/warm-agent.ts'
 
 const { program, id } = builds[0]
 const DIR = '/opt/programs'
 let lab: Lab
 let before: readonly string[]
 beforeAll(async () => {
-  lab = await sharedLab()
-  await configureContainerd(lab)
-  before = await lookAtFiles(lab)
+  ;({ lab, before } = await installNode())
 })
 beforeEach(() =>
   outputOf(
@@ -107,6 +105,19 @@ test('a CNI folder that is a file, or a link to nothing', async () => {
   await outputOf(lab, 'rm /tmp/cni/*')
 })
 
+test('a list of installed files that can not be written is named before the first change', async () => {
+  const list = '/var/lib/vf-flower'
+  await outputOf(lab, `mkdir ${list}; ${isReadOnly(list)}`)
+  expect(await runInstaller(lab, program, 'install')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining(
+      `nothing was changed:\n  "${list}": it is read-only (EROFS); the list of installed files must be there too`,
+    ),
+  })
+  await outputOf(lab, `umount ${list}; rmdir ${list}`)
+  expect(await lookAtFiles(lab)).toEqual(before)
+})
+
 test('a list of installed files that can not be written is named, and the install before goes on', async () => {
   await mustInstall(lab, program, 'install', '--no-service')
   const list = '/var/lib/vf-flower'
@@ -135,6 +146,20 @@ test('who is not root may look, and is told', async () => {
     code: 1,
     stderr: expect.stringContaining('the permission is denied (EACCES)'),
   })
+  expect(await lookAtFiles(lab)).toEqual(before)
+})
+
+test('without systemd the agent has to be started by hand, which is said until one of this build runs', async () => {
+  const start = 'note: no systemd runs here: start /usr/local/bin/vf-agent yourself'
+  expect(await mustInstall(lab, program, 'install')).toContain(start)
+  expect(await mustInstall(lab, program, 'install')).toContain(start)
+  const agent = await startAgent(lab, { program: '/usr/local/bin/vf-agent' })
+  expect(await mustInstall(lab, program, 'install')).not.toContain('start ')
+  expect(await mustInstall(lab, builds[1].program, 'install')).toContain(start)
+  expect(await mustInstall(lab, builds[1].program, 'uninstall')).toContain(
+    `note: vf-agent runs still, process ${agent.pid}: kill -TERM ${agent.pid} ends it`,
+  )
+  expect(await agent.stop()).toBe(0)
   expect(await lookAtFiles(lab)).toEqual(before)
 })
 

@@ -8,6 +8,7 @@ import { deletePod, newPod, vethWire } from '../../../hack/lab/bed/topology.ts'
 import { cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
+import { withoutNft } from '../../support/without-nft.ts'
 
 let lab: Lab
 let runtime: Runtime
@@ -34,16 +35,6 @@ test('STATUS says nothing and leaves nothing where all is there that pods behind
   expect(await namespaces()).toBe(count)
 })
 
-/** Takes `nft` away while `action` runs. */
-async function withoutNft<T>(action: () => Promise<T>): Promise<T> {
-  await lab.must('mv /usr/sbin/nft /usr/sbin/nft.away')
-  try {
-    return await action()
-  } finally {
-    await lab.must('mv /usr/sbin/nft.away /usr/sbin/nft')
-  }
-}
-
 test.each([
   ['device', { deviceID: '0000:99:00.1' }, /no pod can have deviceID "0000:99:00\.1"/],
   ['uplink', { uplink: 'nowhere0' }, /the host has no uplink "nowhere0"/],
@@ -55,21 +46,25 @@ test.each([
   },
 )
 
-test('STATUS tells of a node without nft, and a pod without ports is served there', async () => {
-  const words = expect.stringMatching(
-    /an ADD would fail: nftables, for port mappings: .*"nft" is not installed/,
-  )
+test('STATUS tells of a node without the program nft where pods need it, and a pod without ports is served there', async () => {
+  const words =
+    /an ADD would fail: the program nft, for port mappings of VFs, NICs and macvlans[^;]*"nft" is not installed/
   const pod = await newPod(lab, 'plain')
   const plugin = { type: 'vf-offload', capabilities: { portMappings: true, bandwidth: true } }
   const prevResult = { cniVersion: '1.1.0', interfaces: [{ name: 'lo', sandbox: pod }] }
-  const [asked, plain] = await withoutNft(async () => [
+  const [asked, ofNic, behindBridge, plain] = await withoutNft(lab, async () => [
+    await status({ ...plugin, uplink: 'up0' }),
+    await status({ ...plugin, uplink: 'up0', nat: 'nic' }),
     await status(plugin),
     await runtime.call('ADD', { ...listOf(plugin), cniVersion: '1.1.0' }, plugin, attachment(pod), {
       prevResult,
     }),
   ])
   await deletePod(lab, 'plain')
-  expect(asked).toMatchObject({ code: 0, stdout: '', stderr: words })
+  expect(asked).toMatchObject({ code: 0, stdout: '', stderr: expect.stringMatching(words) })
+  // The NIC translates, or nobody.
+  expect(ofNic).toMatchObject({ code: 0, stderr: expect.not.stringContaining('nft,') })
+  expect(behindBridge).toMatchObject({ code: 0, stdout: '', stderr: '' })
   expect(plain).toMatchObject({ code: 0, stderr: '' })
 })
 

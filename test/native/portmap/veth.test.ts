@@ -20,6 +20,7 @@ import { type Ask, ask, type Namespace, type Server, serve, tryAsk } from '../..
 import { type CniResult, cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { type BridgeNode, useBridgeNode, useFreshPods } from '../../support/bridge-node.ts'
+import { withoutNft } from '../../support/without-nft.ts'
 
 const families = ['v4', 'v6'] as const
 const pods = ['pod-one', 'pod-two'] as const
@@ -104,6 +105,24 @@ describe('a pod on a bridge', () => {
     expect(rules.match(/dnat ip6? to/g)).toHaveLength(4)
     await offload(runtime, 'CHECK', 'pod-one', { prevResult: result })
     await offload(runtime, 'DEL', 'pod-one', { prevResult: result })
+    expect(diffSnapshot(attached, await snapshot(lab))).toEqual([])
+  })
+
+  test('none of it needs the program nft; CHECK needs it to tell how chains of the host differ', async () => {
+    const result = await attach('pod-one')
+    const attached = await snapshot(lab)
+    await withoutNft(lab, async () => {
+      await offload(runtime, 'ADD', 'pod-one', { prevResult: result })
+      await start('pod-one')
+      expect(await seen(CLIENT_A.namespace, HOST.v4, HOST.v6)).toEqual([CLIENT_A.v4, CLIENT_A.v6])
+      await offload(runtime, 'CHECK', 'pod-one', { prevResult: result })
+    })
+    await lab.must('nft flush chain inet vf-flower prerouting')
+    await withoutNft(lab, async () => {
+      const { msg } = errorOf(await tryOffload(runtime, 'CHECK', 'pod-one', { prevResult: result }))
+      expect(msg).toMatch(/nft list table inet vf-flower: .*there is no nft in/)
+      await offload(runtime, 'DEL', 'pod-one', { prevResult: result })
+    })
     expect(diffSnapshot(attached, await snapshot(lab))).toEqual([])
   })
 

@@ -13,6 +13,7 @@ const portOf = (kind: PortKind, representor?: object) =>
 const bridged = portOf('representor', { name: 'rep0', ifindex: 7, master: 5 })
 const prefer = { offload: 'prefer', legacyOffload: 'off' } as const
 const off = { ...prefer, offload: 'off' } as const
+const neither = new Set([4, 6] as const)
 
 test('a port of a bond: a failover ends the mappings, for every kind of port on a wire', () => {
   for (const port of [bridged, portOf('legacy')])
@@ -23,8 +24,8 @@ test('a port of a bond: a failover ends the mappings, for every kind of port on 
 })
 
 test('who is not served: where the node does not forward, and where nothing leads to the representor', () => {
-  const forwards = { 4: false, 6: true }
-  expect(reachNotes(prefer, { port: bridged, forwards }, [key, v6])).toEqual([
+  const still = new Set([4] as const)
+  expect(reachNotes(prefer, { port: bridged, still }, [key, v6])).toEqual([
     expect.stringMatching(/^the node does not forward IPv4 \(net.ipv4.ip_forward\): datagrams in fragments/),
   ])
   const alone = portOf('representor', { name: 'rep0', ifindex: 7 })
@@ -36,15 +37,14 @@ test('who is not served: where the node does not forward, and where nothing lead
 test('a veth, which the node forwards to whole: who is not served where it does not forward', () => {
   const veth = { kind: 'veth', name: 'eth0' } as unknown as Port
   const loopback = { ...v6, address: '::1' }
-  const forwards = { 4: false, 6: false }
-  expect(reachNotes(prefer, { port: veth, forwards }, [key, loopback])).toEqual([
+  expect(reachNotes(prefer, { port: veth, still: neither }, [key, loopback])).toEqual([
     'the node does not forward IPv4 (net.ipv4.ip_forward): clients on the wire and other pods (all but programs of the node itself) do not reach the mapped ports',
   ])
-  expect(reachNotes(prefer, { port: veth, forwards: { 4: true, 6: false } }, [key])).toEqual([])
+  expect(reachNotes(prefer, { port: veth, still: new Set([6] as const) }, [key])).toEqual([])
 })
 
 test('who does not reach a macvlan, whether or not the node forwards', () => {
-  expect(reachNotes(off, { port: portOf('macvlan'), forwards: { 4: false, 6: false } }, [key, v6])).toEqual([
+  expect(reachNotes(off, { port: portOf('macvlan'), still: neither }, [key, v6])).toEqual([
     '"pf0" and a macvlan on it do not exchange frames: datagrams in fragments, programs of the node and other pods do not reach the mapped ports',
   ])
 })

@@ -92,7 +92,7 @@ function asked(change: Partial<OffloadConfig>, serves: Serves, missing: string[]
 const ports: Serves = { ports: true, limited: 'none' }
 const limits: Serves = { ports: false, limited: 'asking' }
 const none: Needs = {
-  ...{ ports: false, steering: false, translation: false, tags: false },
+  ...{ ports: false, steering: false, inPod: false, translation: false, tags: false },
   ...{ rates: false, shapers: false, police: false },
 }
 const every = { ...none, shapers: true }

@@ -11,10 +11,9 @@ import type { TestUevent } from '../../../hack/lab/driver/uevents.ts'
 import { FakeRoot } from '../../../hack/lab/fake-root/fake-root.ts'
 import type { KubeletOptions } from '../../../hack/lab/kubelet/api.ts'
 import { KubeletSimulator } from '../../../hack/lab/kubelet/simulator.ts'
+import { until } from '../../../hack/lab/until.ts'
 import { executable } from '../executable.ts'
 
-/** Longest wait for a condition, in milliseconds: a machine that is busy with everything else. */
-const PATIENCE = 30_000
 const LISTEN = '127.0.0.1:9115'
 
 /** A line of the log. */
@@ -80,20 +79,6 @@ export interface ProgramBed {
   /** Runs `explain` and the like, with the folders of the bed. */
   run(args: readonly string[]): Promise<{ code: number | undefined; stdout: string; stderr: string }>
   close(): Promise<void>
-}
-
-/** Waits until `look` gives a value that is no false and no undefined; looks every 20 ms. */
-export async function until<T>(
-  look: () => T | Promise<T>,
-  what: string | (() => string),
-): Promise<Exclude<T, false | undefined>> {
-  const end = Date.now() + PATIENCE
-  for (;;) {
-    const value = await look()
-    if (value !== false && value !== undefined) return value as Exclude<T, false | undefined>
-    if (Date.now() > end) throw new Error(`it did not come that ${typeof what === 'string' ? what : what()}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
 }
 
 /** Makes a bed. The kubelet is not started yet. */

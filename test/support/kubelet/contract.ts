@@ -315,6 +315,31 @@ export function kubeletContract(open: () => ContractBed): void {
     },
   )
 
+  test('Register of a socket that kubelet has: it connects once more, and the end of the first stream ends the second', async () => {
+    const plugin = await registered('legacy')
+    expect(await plugin.register(folder('legacy'))).toBe('OK')
+    await plugin.heard('ListAndWatch', 1)
+    expect(names(await plugin.notes()).sort()).toEqual([
+      'GetDevicePluginOptions',
+      'ListAndWatch',
+      'answer of Register',
+    ])
+    await plugin.list(devices('a', 'b'))
+    await hasAllocatable(plugin, ['a', 'b'])
+    await run(1)
+    // One of the connections is asked, once.
+    expect(await plugin.notes()).toEqual([
+      ['GetPreferredAllocation', ['a', 'b'], [], 1],
+      ['Allocate', ['b']],
+    ])
+    await plugin.endStreams(1)
+    await plugin.heard('ListAndWatch cancelled', 1)
+    await hasAllocatable(plugin, [])
+    expect(await plugin.register(folder('legacy'))).toBe('OK')
+    await hasAllocatable(plugin, ['a', 'b'])
+    await plugin.close()
+  })
+
   test('a socket that is removed under a stream: the watched folder ends the stream, the other does not', async () => {
     const watched = await registered('watcher')
     await bed.removeSockets('plugins_registry')

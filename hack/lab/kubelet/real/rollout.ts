@@ -86,7 +86,7 @@ async function rolledOut({ kubectl, lab }: Whole): Promise<void> {
 async function agent({ lab }: Whole): Promise<AgentStatus> {
   return until(
     async () => {
-      const { code, stdout } = await lab.exec(['/usr/local/bin/vfctl', 'agent', '--json'])
+      const { code, stdout } = await lab.exec(['/var/lib/vf-flower/installed/vfctl', 'agent', '--json'])
       return code === 0 ? (JSON.parse(stdout) as AgentStatus) : undefined
     },
     () => 'the agent answers vfctl',
@@ -245,8 +245,14 @@ async function lookAround({ kubectl, files }: Whole, say: Say): Promise<void> {
   ]
   const looks: readonly (readonly [string, string])[] = [
     [RESOURCE, await exec('ds/vf-device-plugin', '--', ...explain)],
-    ['agent', await exec('ds/vf-flower-node', '-c', 'agent', '--', '/usr/local/bin/vfctl', 'node')],
-    ['serving', await exec('ds/vf-flower-node', '-c', 'agent', '--', '/usr/local/bin/vfctl', 'agent')],
+    [
+      'agent',
+      await exec('ds/vf-flower-node', '-c', 'agent', '--', '/var/lib/vf-flower/installed/vfctl', 'node'),
+    ],
+    [
+      'serving',
+      await exec('ds/vf-flower-node', '-c', 'agent', '--', '/var/lib/vf-flower/installed/vfctl', 'agent'),
+    ],
     ['installed', await kubectl.must(['logs', ...OURS, 'daemonset/vf-flower-node', '-c', 'install'])],
   ]
   for (const [word, text] of looks)
