@@ -78,9 +78,10 @@ test('device-plugin: the program of the image', async () => {
 
 test('wait: until SIGTERM, then code 0', async () => {
   const word = await startWord(runtime, IMAGE, ['wait'])
-  // The runtime says that the container runs a moment before its own first process becomes the program.
+  // The container runs a moment before its first process is the program and waits for signals; none reaches process 1 before.
   await lab.must(`${WAIT_UNTIL}
-    wait_until pgrep -fx '/opt/vf-flower/enter wait'`)
+    waits() { grep -q '^State:.S' "/proc/$(pgrep -fx '/opt/vf-flower/enter wait')/status"; }
+    wait_until waits`)
   expect(await stopWord(runtime, word)).toEqual({ code: 0, text: '' })
 })
 
