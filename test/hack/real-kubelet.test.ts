@@ -43,6 +43,10 @@ test.each([
     ['--multus-daemon', program, '--multus-shim', program, '--multus', program, program, program],
     'Cannot use --multus-daemon with --multus: name one or the other',
   ],
+  [
+    ['--lab', '--multus-daemon', program, '--multus-shim', program, program, program],
+    'Cannot use --multus-daemon with --lab: name one or the other',
+  ],
   [['--port', '1', program], "Unknown option '--port'"],
 ])('refuses %j', (args, words) => {
   expect(() => programsOf(args)).toThrow(ProgramsError)

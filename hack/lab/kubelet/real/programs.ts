@@ -38,12 +38,12 @@ export const hasMultus = ({ multus, thick }: Programs): boolean => multus !== un
 
 /** The form of the command line. */
 export const USAGE = `usage: sh hack/real-kubelet.sh [--lab] [--multus FILE] [--etcd FILE] KUBELET [KUBE-APISERVER]
-       sh hack/real-kubelet.sh [--lab] [--etcd FILE] --multus-daemon FILE --multus-shim FILE KUBELET KUBE-APISERVER
+       sh hack/real-kubelet.sh [--etcd FILE] --multus-daemon FILE --multus-shim FILE KUBELET KUBE-APISERVER
        sh hack/real-kubelet.sh [--lab] [--etcd FILE] --multus FILE --controller-manager FILE --scheduler FILE KUBELET KUBE-APISERVER`
 
 /** Options that name a program: its key, the options that it needs beside it, with a reason, and those that it can't stand beside. */
 const WHOLE = 'the manifests need both'
-const THICK = { needs: [], not: ['multus', 'controller-manager', 'scheduler'] } as const
+const THICK = { needs: [], not: ['multus', 'controller-manager', 'scheduler', 'lab'] } as const
 const NAMED = {
   etcd: { key: 'etcd', needs: [], not: [], why: '' },
   multus: { key: 'multus', needs: [], not: [], why: '' },

@@ -39,6 +39,7 @@ export async function allSteps(stage: Stage, programs: Programs, say: Say): Prom
 /** Runs all steps. @throws SimulatorError, or an error of the node, with the reason */
 async function thickRun(stage: Stage, cluster: Cluster, thick: Thick, say: Say): Promise<void> {
   const { lab } = stage
+  say(`Multus: ${thick.version}, with the limits of its manifest`)
   const pods = podsByServer(cluster)
   const before = await leftovers(lab)
   const agent = await lab.spawn(['/usr/local/bin/vf-agent'], { timeoutMs: 0 })
@@ -101,7 +102,7 @@ function podOf(name: string, network: string): StaticPod {
   }
 }
 
-/** A client of the wire reaches the pod by both ports, and both of its interfaces have limits. */
+/** A client of the wire reaches the pod by both ports, and both of its interfaces have limits in both directions. */
 async function expectName({ lab }: Stage, pod: string): Promise<void> {
   for (const port of [PORT, SECOND_PORT]) {
     const url = `http://${HOST.v4}:${port}/cgi-bin/who`
@@ -115,7 +116,7 @@ async function expectName({ lab }: Stage, pod: string): Promise<void> {
     tc -n "$namespace" qdisc show
   done; tc qdisc show`)
   const count = limited.split('\n').filter((line) => line.startsWith('qdisc tbf ')).length
-  if (count < 2) throw new SimulatorError(`two interfaces must have limits: "${limited}"`)
+  if (count < 4) throw new SimulatorError(`two interfaces must have limits in both directions: "${limited}"`)
 }
 
 /** The agent has served the calls of these verbs, each with success, and has sent none away. @throws SimulatorError */
