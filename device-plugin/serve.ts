@@ -31,6 +31,7 @@ import { nodeSources } from './node-sources.ts'
 import { serveHttp } from './observe/http.ts'
 import { startPluginLog } from './observe/log.ts'
 import { unready } from './observe/readiness.ts'
+import { keepReadyFile } from './observe/ready-file.ts'
 import { type Restores, startRestores } from './restores.ts'
 import { Service } from './service.ts'
 import { Tidy } from './tidy.ts'
@@ -165,10 +166,12 @@ class Running {
 
   /** Begins to watch and to serve. @returns false for a config that can't be used */
   begin(read: FileRead): boolean {
-    const { configFile, listen } = this.#settings
+    const { configFile, listen, readyFile } = this.#settings
     const isUsable = this.#service.configure(read)
     if (!isUsable && 'text' in read) return false
     this.#startHttp(listen)
+    if (readyFile !== undefined)
+      this.#ends.push(keepReadyFile({ path: readyFile, unready: () => this.#unready(), log: this.#log }))
     // kubelet is asked who has what before the first offer: a device of a pod must not be missing from it, and its open file is the pod's.
     const informed = this.#allocations.start()
     const records = watchRecords(this.#settings.roots.state, () => this.#judgeSoon())
@@ -227,10 +230,14 @@ class Running {
     if (listen === undefined) return
     const server = serveHttp({
       listen,
-      pages: { metrics: () => this.#metrics(), unready: () => unready(this.#service.view()) },
+      pages: { metrics: () => this.#metrics(), unready: () => this.#unready() },
       log: this.#log,
     })
     this.#ends.push(() => server.stop())
+  }
+
+  #unready(): readonly string[] {
+    return unready(this.#service.view())
   }
 
   #metrics(): ReturnType<Meters['page']> {

@@ -35,6 +35,7 @@ export const defaultSettings: Settings = {
   useCdi: false,
   cdiAnnotations: false,
   listen: undefined,
+  readyFile: undefined,
   instance: '',
   logLevel: 'info',
 }
@@ -132,6 +133,13 @@ export const flags: Flags<Draft> = {
     without: 'none',
     effect: 'serves /metrics, /healthz and /readyz',
     take: listen,
+  },
+  'ready-file': {
+    value: 'FILE',
+    without: 'none',
+    effect:
+      'a file that is there while `/readyz` would say 200, for probes that must not ask a process beside this one',
+    take: (draft, text) => (isFolderPath(text) ? set(draft, { readyFile: text }) : 'an absolute path'),
   },
   instance: {
     value: 'NAME',

@@ -28,6 +28,8 @@ export interface Settings {
   readonly cdiAnnotations: boolean
   /** Where /metrics, /healthz and /readyz are served: `HOST:PORT`; undefined: nowhere. */
   readonly listen: string | undefined
+  /** A file that is there while the process is ready; undefined: none. */
+  readonly readyFile: string | undefined
   /** Tells the sockets of two processes on one node apart, in an upgrade (they share CDI files); '' for one. */
   readonly instance: string
   readonly logLevel: 'debug' | 'info' | 'warning' | 'error'

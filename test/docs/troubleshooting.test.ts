@@ -20,11 +20,13 @@ const sources = ['src', 'device-plugin']
   .join('\n')
   .replaceAll("\\'", "'")
 
-/** Messages of others, of libcni and of kubelet, and the kernel's own words. */
+/** Messages of others, of libcni, kubelet, containerd and API servers, and the kernel's own words. */
 const others = [
   'failed to find plugin "vf-attach" in path',
   'ImagePullBackOff',
   'Insufficient example.com/vf_a',
+  'path "/" is mounted on "/" but it is not a shared or slave mount',
+  ...['violates PodSecurity', 'UnexpectedAdmissionError', 'no healthy devices present'],
   'EOPNOTSUPP',
   // The entry point of the image makes them of parts: test/native/agent/enter.test.ts has the whole sentences.
   'Cannot open /proc/1/ns/mnt: EACCES',

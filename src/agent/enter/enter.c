@@ -5,6 +5,7 @@
  *   install, uninstall WORD ...  the installer of the image, with the node's files; with --root, which names a folder of the
  *                                container, in the container
  *   device-plugin WORD ...       the device plugin of the image, in the container
+ *   ready FILE                   none: code 0 if the container has the file, for a probe of a container without a shell
  *   wait                         none: waits for SIGTERM, in a pod whose work its init container has done
  *
  * Workers serve only callers that have the same files, so the agent needs the node's. The kernel lets a process with one thread
@@ -31,6 +32,16 @@ static void __attribute__((noreturn)) wait_for_end(void)
 	sys_rt_sigprocmask(SIG_BLOCK, &ends, 0, sizeof(ends));
 	while (sys_rt_sigtimedwait(&ends, 0, 0, sizeof(ends)) < 0)
 		;
+	leave(0);
+}
+
+static void __attribute__((noreturn)) tell_ready(const char *file)
+{
+	struct statx found;
+	long error = sys_statx(AT_FDCWD, file, 0, STATX_INO, &found);
+
+	if (error < 0)
+		fail("find", file, words_for(error), "the container's program is not ready");
 	leave(0);
 }
 
@@ -104,6 +115,8 @@ void __attribute__((noreturn)) start(long *stack)
 
 	if (is_same(word, "wait"))
 		wait_for_end();
+	if (is_same(word, "ready") && stack[0] == 3)
+		tell_ready(argv[2]);
 	find_folder();
 	if (is_same(word, "agent"))
 		become_installed(INSTALLED "/vf-agent", argv + 1, environment);
@@ -114,6 +127,6 @@ void __attribute__((noreturn)) start(long *stack)
 	if (is_same(word, "device-plugin"))
 		become("vf-device-plugin", argv + 1, environment);
 	print("vf-flower-enter: Cannot run \"", word,
-	      "\": must be agent, vfctl, install, uninstall, device-plugin or wait\n", 0);
+	      "\": must be agent, vfctl, install, uninstall, device-plugin, ready FILE or wait\n", 0);
 	leave(2);
 }

@@ -21,6 +21,7 @@ test('without flags: the defaults, those of the SR-IOV network device plugin whe
     useCdi: false,
     cdiAnnotations: false,
     listen: undefined,
+    readyFile: undefined,
     logLevel: 'info',
   })
   expect(defaultSettings.roots.state).toBe(defaultStateDir)
@@ -41,6 +42,7 @@ test.each([
   [['--use-cdi=0'], {}],
   [['--listen', '127.0.0.1:9100'], { listen: '127.0.0.1:9100' }],
   [['--listen=:9100'], { listen: ':9100' }],
+  [['--ready-file=/run/ready'], { readyFile: '/run/ready' }],
   [['--listen=[::1]:9100'], { listen: '[::1]:9100' }],
   [['--listen='], {}],
   [['--instance', 'blue-2'], { instance: 'blue-2' }],

@@ -112,6 +112,19 @@ describe('the device plugin', () => {
     expect(readCommandLine(words)).toMatchObject({ command: 'serve', settings: { instance: uid } })
   })
 
+  test('is asked in its own container for being ready: the former process of an upgrade has its port', () => {
+    const words = (at(container, 'args') as string[]).filter((one) => one.startsWith('--ready-file='))
+    const [file = ''] = words.map((one) => one.replace('--ready-file=', ''))
+    expect(at(container, 'readinessProbe')).toEqual({
+      exec: { command: ['/opt/vf-flower/enter', 'ready', file] },
+      periodSeconds: 5,
+      timeoutSeconds: 5,
+    })
+    const [mount] = list(container, 'volumeMounts').filter(({ mountPath }) => mountPath === dirname(file))
+    const volumes = list(podSpec(content('base/device-plugin/daemonset.yaml')), 'volumes')
+    expect(volumes.find(({ name }) => name === mount?.name)).toMatchObject({ emptyDir: {} })
+  })
+
   test(`has the pools that networks and pods ask for${notRun}`, async (context) => {
     need(context)
     const pools = list(JSON.parse(config), 'resourceList').map(

@@ -177,7 +177,7 @@ test('without an installed program it ends with code 1 and names the path', asyn
 test.each([[[]], [['serve']]])('%j is no word of it: code 2', async (words) => {
   const { code, stdout, stderr } = await run(words)
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-  expect(stderr).toContain('must be agent, vfctl, install, uninstall, device-plugin or wait')
+  expect(stderr).toContain('must be agent, vfctl, install, uninstall, device-plugin, ready FILE or wait')
 })
 
 test.each([
@@ -191,6 +191,16 @@ test.each([
     code: 2,
     stderr: expect.stringContaining('Cannot run "serve": must be agent'),
   })
+})
+
+test('ready: code 0 if the container has the file, else 1 and the reason', async () => {
+  expect(await run(['ready', '/in-box'])).toMatchObject({ code: 0, stdout: '', stderr: '' })
+  expect(await run(['ready', '/run/none'])).toMatchObject({
+    code: 1,
+    stderr:
+      "vf-flower-enter: Cannot find /run/none: ENOENT (No such file or directory); the container's program is not ready\n",
+  })
+  expect(await run(['ready'])).toMatchObject({ code: 2 })
 })
 
 test('wait ends with code 0 after SIGTERM, as process 1 of its namespace too', async () => {

@@ -87,7 +87,9 @@ test('wait: until SIGTERM, then code 0', async () => {
 test('a word that is unknown ends with the words that are known', async () => {
   expect(await run(['nothing'])).toEqual({
     code: 2,
-    text: expect.stringContaining('must be agent, vfctl, install, uninstall, device-plugin or wait'),
+    text: expect.stringContaining(
+      'must be agent, vfctl, install, uninstall, device-plugin, ready FILE or wait',
+    ),
   })
 })
 

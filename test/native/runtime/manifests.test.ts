@@ -1,5 +1,5 @@
 // The manifests of device-plugin/deploy before a real API server, whose program VF_KUBE_APISERVER names: each folder is applied as a user applies
-// it, and the server neither refuses nor warns, at its lowest level of Pod Security; it would let controllers make the pods, and it gives the
+// it, and the server, whose default level of Pod Security is `restricted`, neither refuses nor warns; it would let controllers make the pods, and it gives the
 // accounts nothing. With the programs of a whole cluster they are rolled out: installer, agent and device plugin on a node, the examples' pods
 // with their ports, an upgrade beside them, and the removal. This machine is as before then.
 // needs: veth, bridge, clsact, nft, cgroup

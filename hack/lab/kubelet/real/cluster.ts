@@ -32,7 +32,7 @@ export type User = keyof typeof USERS
 export interface ClusterOptions {
   /** A program other than the distribution's. */
   readonly etcd?: string
-  /** Users have roles, pods have accounts, and a namespace that names no level of Pod Security has the lowest. Else everybody may do everything. */
+  /** Users have roles, pods have accounts, and a namespace without a level of Pod Security is `restricted`. Else everybody may do everything. */
   readonly isStrict?: boolean
 }
 

@@ -15,6 +15,8 @@ export interface Edited {
   readonly daemonset: string
   /** The same with the image of the next release. */
   readonly next: string
+  /** `daemonset` with a device plugin that finds no kubelet. */
+  readonly broken: string
   /** `overlays/remove` with the image of the next release. */
   readonly remove: string
   /** Networks, and the pods that this node can run: `web` and `limited`. */
@@ -37,6 +39,7 @@ export async function writeEdited({ lab, files }: Whole): Promise<Edited> {
   return {
     daemonset: await folder('card', ['resources: [../daemonset]', ...card]),
     next: await folder('next', ['resources: [../daemonset]', ...card, ...tag]),
+    broken: await folder('broken', ['resources: [../card]', ...patchOf([NO_KUBELET])]),
     remove: await folder('remove-next', ['resources: [../remove]', ...tag]),
     examples: `${COPY}/examples`,
   }
@@ -97,16 +100,22 @@ function changed(text: string, what: RegExp, now: string): string {
   return done
 }
 
+const CONTAINER = '/spec/template/spec/containers/0'
+const NO_KUBELET = { op: 'add', path: `${CONTAINER}/args/-`, value: '--kubelet-dir=/nowhere' }
+
+/** A patch of the device plugin, as lines of a kustomization. */
+function patchOf(operations: readonly object[]): readonly string[] {
+  const target = { kind: 'DaemonSet', name: 'vf-device-plugin' }
+  // A document in JSON is one in YAML too.
+  return [`patches: ${JSON.stringify([{ target, patch: JSON.stringify(operations) }])}`]
+}
+
 /** A patch that shows a card of files to the device plugin. */
 function cardPatch(flags: readonly string[]): readonly string[] {
   const sys = flags[flags.indexOf('--sys-root') + 1] ?? ''
-  const container = '/spec/template/spec/containers/0'
-  const patch = [
-    { op: 'add', path: `${container}/args/-`, value: '--sys-root=/host/card' },
-    { op: 'add', path: `${container}/volumeMounts/-`, value: { name: 'card', mountPath: '/host/card' } },
+  return patchOf([
+    { op: 'add', path: `${CONTAINER}/args/-`, value: '--sys-root=/host/card' },
+    { op: 'add', path: `${CONTAINER}/volumeMounts/-`, value: { name: 'card', mountPath: '/host/card' } },
     { op: 'add', path: '/spec/template/spec/volumes/-', value: { name: 'card', hostPath: { path: sys } } },
-  ]
-  const target = { kind: 'DaemonSet', name: 'vf-device-plugin' }
-  // A document in JSON is one in YAML too.
-  return [`patches: ${JSON.stringify([{ target, patch: JSON.stringify(patch) }])}`]
+  ])
 }

@@ -36,6 +36,8 @@ export async function rollout(whole: Whole, say: Say): Promise<void> {
   await untilAllocatable(whole, String(VFS))
   say(`the node has ${VFS} of ${RESOURCE} to allocate`)
 
+  await breakPlugin(whole, edited, say)
+
   const without = await ofPods(whole)
   await runExamples(whole, edited, say)
   const { verbs } = await agent(whole)
@@ -64,7 +66,7 @@ export async function rollout(whole: Whole, say: Say): Promise<void> {
 async function rolledOut({ kubectl, lab }: Whole): Promise<void> {
   const names = (await kubectl.must(['get', 'daemonsets', ...OURS, '-o', 'name'])).trim().split('\n')
   for (const name of names) {
-    const { code, stdout, stderr } = await kubectl.run(['rollout', 'status', name, ...OURS, '--timeout=300s'])
+    const { code, stdout, stderr } = await kubectl.run(['rollout', 'status', name, ...OURS, '--timeout=600s'])
     if (code === 0) continue
     const pods = await kubectl.must(['get', 'pods,events', ...OURS, '-o', 'wide'])
     const logs = await lab.must('tail -n 30 /var/log/pods/vf-flower_*/*/*.log')
@@ -105,6 +107,40 @@ async function untilAllocatable({ kubectl }: Whole, wanted: string): Promise<voi
   )
 }
 
+/** A device plugin that can't work comes: it must not take the place of the one that does. */
+async function breakPlugin(whole: Whole, { broken, daemonset }: Edited, say: Say): Promise<void> {
+  const { kubectl, lab } = whole
+  const pods = async () => {
+    const words = ['get', 'pods', ...OURS, '-l', 'app.kubernetes.io/name=vf-device-plugin', '-o', 'name']
+    return (await kubectl.must(words)).trim().split('\n').sort()
+  }
+  const [former = ''] = await pods()
+  await kubectl.apply(broken)
+  let probes = ''
+  await until(
+    async () => {
+      const now = await pods()
+      if (!now.includes(former))
+        throw new SimulatorError(`${former} was taken away for one that is not ready`)
+      const next = now.find((name) => name !== former)?.replace('pod/', '')
+      probes = await lab.must('curl -sS -m 60 http://127.0.0.1:10255/metrics/probes')
+      // The controller has had the time of more than one probe to take the former away.
+      return probes
+        .split('\n')
+        .filter((line) => /probe_type="Readiness"/.test(line) && line.includes(`pod="${next}"`))
+        .some((line) => /result="failed"/.test(line) && Number(line.split(' ').at(-1)) > 2)
+        ? true
+        : undefined
+    },
+    () => `kubelet finds the broken device plugin not ready: ${probes}`,
+  )
+  await untilAllocatable(whole, String(VFS))
+  await kubectl.apply(daemonset)
+  await rolledOut(whole)
+  await untilAllocatable(whole, String(VFS))
+  say('a device plugin that finds no kubelet was applied: the one before stayed, until one came that works')
+}
+
 async function runExamples(whole: Whole, { examples }: Edited, say: Say): Promise<void> {
   const { kubectl } = whole
   await kubectl.apply(examples)
@@ -121,7 +157,7 @@ async function examplesReady({ kubectl, lab }: Whole): Promise<void> {
     ['rollout', 'status', 'deployment/web'],
     ['wait', '--for=condition=Ready', 'pod/limited'],
   ]) {
-    const { code, stderr } = await kubectl.run([...words, ...EXAMPLES, '--timeout=300s'])
+    const { code, stderr } = await kubectl.run([...words, ...EXAMPLES, '--timeout=600s'])
     if (code === 0) continue
     const pods = await kubectl.must(['get', 'pods,events', ...EXAMPLES, '-o', 'wide'])
     throw new SimulatorError(
@@ -171,7 +207,7 @@ async function upgrade(whole: Whole, { next }: Edited, former: string, say: Say)
   say(
     `an upgrade came node by node: the agent is of build ${(await agent(whole)).build}, and the pods went on`,
   )
-  await kubectl.must(['delete', 'pod', pod, ...EXAMPLES, '--timeout=300s'])
+  await kubectl.must(['delete', 'pod', pod, ...EXAMPLES, '--timeout=600s'])
   await examplesReady(whole)
   const second = await webPod(whole)
   if (second === pod) throw new SimulatorError(`the pod ${pod} was not replaced`)
