@@ -13,8 +13,8 @@ import { machineFeatures } from './lab/features.ts'
 import { cardOfFiles, type PluginCard, VFS } from './lab/kubelet/real/node-plugin.ts'
 import { type Programs, ProgramsError, programsOf } from './lab/kubelet/real/programs.ts'
 import { rollout } from './lab/kubelet/real/rollout.ts'
-import { realRun } from './lab/kubelet/real/run.ts'
 import { openStage } from './lab/kubelet/real/stage.ts'
+import { allSteps } from './lab/kubelet/real/thick-run.ts'
 import { openWhole, PF } from './lab/kubelet/real/whole.ts'
 import { bootLab, type Lab } from './lab/lab.ts'
 import { bootNode } from './lab/node.ts'
@@ -61,7 +61,7 @@ const onePod: Run = async (lab, programs, files, stopped) => {
   const stage = await Promise.race([openStage(lab, programs, files), stopped])
   try {
     step('A pod from end to end')
-    await Promise.race([realRun(stage, programs.multus !== undefined, say), stopped])
+    await Promise.race([allSteps(stage, programs, say), stopped])
   } finally {
     await stage.end()
   }

@@ -30,6 +30,23 @@ test.each([
     ['--controller-manager', program, '--scheduler', program, program, program],
     'Cannot use --controller-manager without --multus',
   ],
+  [['--multus-daemon', program, program], 'Cannot use --multus-daemon without KUBE-APISERVER'],
+  [
+    ['--multus-daemon', program, program, program],
+    'Cannot use --multus-daemon without --multus-shim: the runtime calls the shim',
+  ],
+  [
+    ['--multus-shim', program, program, program],
+    'Cannot use --multus-shim without --multus-daemon: the shim calls the daemon',
+  ],
+  [
+    ['--multus-daemon', program, '--multus-shim', program, '--multus', program, program, program],
+    'Cannot use --multus-daemon with --multus: name one or the other',
+  ],
+  [
+    ['--lab', '--multus-daemon', program, '--multus-shim', program, program, program],
+    'Cannot use --multus-daemon with --lab: name one or the other',
+  ],
   [['--port', '1', program], "Unknown option '--port'"],
 ])('refuses %j', (args, words) => {
   expect(() => programsOf(args)).toThrow(ProgramsError)
@@ -50,6 +67,13 @@ test('refuses a program that the node does not see', () => {
 test('takes programs by relative paths too', () => {
   expect(programsOf(['--lab', program, '/bin/true'])).toEqual({
     ...{ kubelet: program, apiserver: '/bin/true', isLab: true },
+  })
+})
+
+test('takes the two programs of Multus as a daemon', () => {
+  const words = ['--multus-daemon', program, '--multus-shim', '/bin/true', program, program]
+  expect(programsOf(words)).toEqual({
+    ...{ kubelet: program, apiserver: program, isLab: false, thick: { daemon: program, shim: '/bin/true' } },
   })
 })
 

@@ -49,4 +49,23 @@ export const runtimes: readonly Mutation[] = [
     test: ['lab/portmap/kinds.test.ts', 'is served by the uplink below it'],
     tier: 'lab',
   },
+  {
+    id: 'attach-del-needs-device',
+    file: 'src/attach/config/config.ts',
+    mistake:
+      'A DEL whose config names no device, as that of Multus 4.2.4 for the network of all pods, is refused.',
+    old: '  const { stateDir } = config\n',
+    now: '  const { stateDir } = readAttachConfig(request)\n',
+    test: ['native/program/shim.test.ts', 'a DEL with the few keys that Multus 4.2.4 keeps'],
+    tier: 'quick',
+  },
+  {
+    id: 'lab-multus-twice',
+    file: 'hack/lab/kubelet/real/programs.ts',
+    mistake: 'A run takes Multus as a plugin and as a daemon, and one of them is never called.',
+    old: "not: ['multus', 'controller-manager', 'scheduler', 'lab'] }",
+    now: "not: ['controller-manager', 'scheduler', 'lab'] }",
+    test: ['hack/real-kubelet.test.ts', 'refuses'],
+    tier: 'quick',
+  },
 ]

@@ -8,7 +8,7 @@ const messages: Readonly<Record<string, readonly string[]>> = {
   VersionRequest: ['1 version: string'],
   VersionResponse: ['2 runtime_name: string', '3 runtime_version: string'],
   StatusRequest: ['1 verbose: bool'],
-  StatusResponse: ['1 status: RuntimeStatus'],
+  StatusResponse: ['1 status: RuntimeStatus', '2 info: string{}'],
   RuntimeStatus: ['1 conditions: RuntimeCondition[]'],
   RuntimeCondition: ['1 type: string', '2 status: bool', '3 reason: string', '4 message: string'],
   PodSandboxMetadata: ['1 name: string', '2 uid: string', '3 namespace: string', '4 attempt: uint32'],

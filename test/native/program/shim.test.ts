@@ -73,3 +73,16 @@ test('ADD, CHECK, DEL and GC of both plugins get through, with their calls of IP
     await silently(multus.call('GC', newest, plugin, one, { config: nobody }))
   expect(await json(lab, `ip -j link show dev ${NIC}`)).toMatchObject([{ address: mac }])
 })
+
+test('a DEL with the few keys that Multus 4.2.4 keeps of the network of all pods takes everything back', async () => {
+  const one = attachment(pod)
+  const mac = (await json(lab, `ip -j link show dev ${NIC}`))[0]?.address
+  const result: CniResult = await multus.add(list, one)
+  const kept = [
+    { type: 'vf-attach', ipam: { type: 'static' } },
+    { ...offload, ipam: {} },
+  ]
+  await multus.del({ ...list, plugins: kept }, one, result)
+  expect(await json(lab, `ip -j link show dev ${NIC}`)).toMatchObject([{ address: mac }])
+  expect(await lab.must(`grep -rl '${NIC}' /var/lib/cni/vf-flower --include='*.json' || true`)).toBe('')
+})

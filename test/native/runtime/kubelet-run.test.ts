@@ -1,6 +1,7 @@
 // A pod from end to end with a real kubelet, whose program VF_KUBELET names, with an API server too where VF_KUBE_APISERVER names one: the device
 // plugin registers, the pod has one of its devices and a host port that the wire reaches; restarts, an upgrade of the device plugin, and
-// nothing left behind. Each step of hack/real-kubelet.sh fails unless it came as it must.
+// nothing left behind. With VF_MULTUS_DAEMON and VF_MULTUS_SHIM, the daemon of Multus in its own container: our agent serves each call, a
+// daemon that is killed comes back to a live pod, and our error is in the pod's event. Each step of hack/real-kubelet.sh fails unless it came as it must.
 // needs: veth, bridge, clsact, nft, cgroup
 // packages: containerd, runc, libseccomp2
 // only: VF_KUBELET
@@ -8,18 +9,25 @@ import { tmpdir } from 'node:os'
 import { expect, test } from 'vitest'
 import { cardOfFiles, VFS } from '../../../hack/lab/kubelet/real/node-plugin.ts'
 import { programsOf } from '../../../hack/lab/kubelet/real/programs.ts'
-import { realRun } from '../../../hack/lab/kubelet/real/run.ts'
 import { openStage } from '../../../hack/lab/kubelet/real/stage.ts'
+import { allSteps } from '../../../hack/lab/kubelet/real/thick-run.ts'
 import { bootNode } from '../../../hack/lab/node.ts'
 
-const { VF_KUBELET = '', VF_KUBE_APISERVER = '', VF_MULTUS = '' } = process.env
+const {
+  VF_KUBELET = '',
+  VF_KUBE_APISERVER = '',
+  VF_MULTUS = '',
+  VF_MULTUS_DAEMON = '',
+  VF_MULTUS_SHIM = '',
+} = process.env
+const servers = [VF_KUBELET, VF_KUBE_APISERVER]
+const daemon = ['--multus-daemon', VF_MULTUS_DAEMON, '--multus-shim', VF_MULTUS_SHIM]
 const kinds: readonly (readonly [string, readonly string[]])[] = [
-  ['standalone', [VF_KUBELET]],
-  ...(VF_KUBE_APISERVER === '' ? [] : [['with an API server', [VF_KUBELET, VF_KUBE_APISERVER]] as const]),
-  ...(VF_KUBE_APISERVER === '' || VF_MULTUS === ''
-    ? []
-    : [['with Multus', ['--multus', VF_MULTUS, VF_KUBELET, VF_KUBE_APISERVER]] as const]),
-]
+  ['standalone', [VF_KUBELET]] as const,
+  ['with an API server', servers] as const,
+  ['with Multus', ['--multus', VF_MULTUS, ...servers]] as const,
+  ['with Multus as a daemon', [...daemon, ...servers]] as const,
+].filter(([, words]) => !words.includes(''))
 
 test.each(kinds)(
   'a pod from end to end, %s',
@@ -32,7 +40,7 @@ test.each(kinds)(
       const programs = programsOf(words)
       const stage = await openStage(lab, programs, card)
       try {
-        await realRun(stage, programs.multus !== undefined, (line) => void lines.push(line))
+        await allSteps(stage, programs, (line) => void lines.push(line))
       } finally {
         await stage.end()
       }
@@ -41,9 +49,9 @@ test.each(kinds)(
       await lab.close()
       card.remove()
     }
-    expect(lines.at(-1)).toBe(
-      'the pod was deleted: its device is free, and nothing of it is left on the node',
-    )
+    expect(lines).toContain('the pod was deleted: its device is free, and nothing of it is left on the node')
+    if (words.includes('--multus-daemon'))
+      expect(lines.at(-1)).toContain('an event of the pod has the whole error')
   },
   600_000,
 )

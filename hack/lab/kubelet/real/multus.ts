@@ -17,6 +17,9 @@ export const NIC = {
   make: 'ip link add nic0 type veth peer name far-nic0 && ip address add 10.88.2.1/24 dev far-nic0 && ip link set far-nic0 up',
 } as const
 const GROUP = 'k8s.cni.cncf.io'
+const KIND_NAME = `network-attachment-definitions.${GROUP}`
+/** Path of the networks that the pods of the server's namespace `default` may ask for. */
+export const NETWORKS = `/apis/${GROUP}/v1/namespaces/default/network-attachment-definitions`
 
 /** The list for the runtime: Multus with `pods` as the network of all pods. */
 export function multusNetwork(pods: ConfigList, kubeconfig: string): ConfigList {
@@ -29,8 +32,7 @@ export function multusNetwork(pods: ConfigList, kubeconfig: string): ConfigList 
 
 /** Makes the kind NetworkAttachmentDefinition, and {@link NETWORK}: of VFs of the resource, or of {@link NIC}. */
 export async function makeNetwork(cluster: Cluster, hasVfs: boolean): Promise<void> {
-  await cluster.api('POST', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', KIND)
-  const path = `/apis/${GROUP}/v1/namespaces/default/network-attachment-definitions`
+  await makeKindOfNetworks(cluster)
   const ipam = {
     type: 'host-local',
     ranges: [
@@ -40,21 +42,36 @@ export async function makeNetwork(cluster: Cluster, hasVfs: boolean): Promise<vo
   const attach: PluginConfig = { type: 'vf-attach', ...(hasVfs ? {} : { device: NIC.name }), ipam }
   const config: ConfigList = { cniVersion: '1.0.0', name: NETWORK, plugins: [attach, offload] }
   const annotations = hasVfs ? { [`${'k8s.v1.cni.cncf.io'}/resourceName`]: RESOURCE } : {}
-  const body = {
-    ...{ apiVersion: `${GROUP}/v1`, kind: 'NetworkAttachmentDefinition' },
-    ...{ metadata: { name: NETWORK, annotations }, spec: { config: JSON.stringify(config) } },
-  }
+  const body = networkObject(config, annotations)
   // The server answers 404 until it serves the new kind.
   await until(
-    () => cluster.api('POST', path, body).catch(() => undefined),
+    () => cluster.api('POST', NETWORKS, body).catch(() => undefined),
     () => `the server has the network "${NETWORK}"`,
   )
+}
+
+/** Makes the kind NetworkAttachmentDefinition, unless the server has it. */
+export async function makeKindOfNetworks(cluster: Cluster): Promise<void> {
+  const kinds = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
+  const has = await cluster.api('GET', `${kinds}/${KIND_NAME}`).catch(() => undefined)
+  if (has === undefined) await cluster.api('POST', kinds, KIND)
+}
+
+/** A network that pods may ask for by the name of its list, in the server's namespace `default`. */
+export function networkObject(
+  config: ConfigList,
+  annotations: Readonly<Record<string, string>> = {},
+): ApiObject {
+  return {
+    ...{ apiVersion: `${GROUP}/v1`, kind: 'NetworkAttachmentDefinition' },
+    ...{ metadata: { name: config.name, annotations }, spec: { config: JSON.stringify(config) } },
+  }
 }
 
 /** The kind NetworkAttachmentDefinition, as strict as that of Multus: one text is all that there is in a spec. */
 export const KIND: ApiObject = {
   ...{ apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' },
-  metadata: { name: `network-attachment-definitions.${GROUP}` },
+  metadata: { name: KIND_NAME },
   spec: {
     ...{ group: GROUP, scope: 'Namespaced' },
     names: {

@@ -9,6 +9,8 @@ import { until } from './until.ts'
 
 /** One way to make pods. */
 export interface PodSide {
+  /** Makes a pod and does not wait. */
+  place(pod: StaticPod): Promise<void>
   /** Makes a pod and waits until it is ready. @throws SimulatorError with its reason when it fails */
   run(pod: StaticPod): Promise<PodState>
   /** Makes a pod that must fail; returns kubelet's words. */
@@ -21,11 +23,12 @@ const isOver = (pod: PodState) => pod.isReady || pod.phase === 'Failed'
 
 /** Static pods. */
 export function podsByFiles(kubelet: RealKubelet): PodSide {
+  const place = (pod: StaticPod) => kubelet.place(pod)
   const made = async (pod: StaticPod) => {
-    await kubelet.place(pod)
+    await place(pod)
     return kubelet.wait(pod.metadata.name, isOver, 'ready')
   }
-  return { ...ways(made), remove: (name) => kubelet.remove(name) }
+  return { ...ways(made), place, remove: (name) => kubelet.remove(name) }
 }
 
 /** Pods of the server's namespace `default`. */
@@ -33,8 +36,10 @@ export function podsByServer(cluster: Cluster): PodSide {
   const path = '/api/v1/namespaces/default/pods'
   const look = async (name: string) =>
     stateOf((await cluster.api('GET', `${path}/${name}`)) as unknown as PodObject)
+  const place = (pod: StaticPod) =>
+    retried(() => cluster.api('POST', path, { apiVersion: 'v1', kind: 'Pod', ...pod }))
   const made = async (pod: StaticPod) => {
-    await retried(() => cluster.api('POST', path, { apiVersion: 'v1', kind: 'Pod', ...pod }))
+    await place(pod)
     return until(
       async () => {
         const state = await look(pod.metadata.name)
@@ -44,7 +49,7 @@ export function podsByServer(cluster: Cluster): PodSide {
     )
   }
   return {
-    ...ways(made),
+    ...{ ...ways(made), place },
     remove: async (name) => {
       await cluster.api('DELETE', `${path}/${name}`)
       await until(
@@ -58,7 +63,7 @@ export function podsByServer(cluster: Cluster): PodSide {
   }
 }
 
-function ways(made: (pod: StaticPod) => Promise<PodState>): Omit<PodSide, 'remove'> {
+function ways(made: (pod: StaticPod) => Promise<PodState>): Omit<PodSide, 'remove' | 'place'> {
   return {
     run: async (pod) => {
       const state = await made(pod)

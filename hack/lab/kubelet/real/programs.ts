@@ -18,6 +18,8 @@ export interface Programs {
   readonly etcd?: string
   /** The plugin `multus` ("thin"). */
   readonly multus?: string
+  /** Multus as a daemon ("thick"), in the place of the plugin alone. */
+  readonly thick?: ThickPrograms
   /** These two make a cluster of server and node; then the manifests are applied. */
   readonly controllerManager?: string
   readonly scheduler?: string
@@ -25,16 +27,30 @@ export interface Programs {
   readonly isLab: boolean
 }
 
+/** The programs of Multus as a daemon. */
+export interface ThickPrograms {
+  readonly daemon: string
+  readonly shim: string
+}
+
+/** True if pods may ask for networks beside that of all pods. */
+export const hasMultus = ({ multus, thick }: Programs): boolean => multus !== undefined || thick !== undefined
+
 /** The form of the command line. */
 export const USAGE = `usage: sh hack/real-kubelet.sh [--lab] [--multus FILE] [--etcd FILE] KUBELET [KUBE-APISERVER]
+       sh hack/real-kubelet.sh [--etcd FILE] --multus-daemon FILE --multus-shim FILE KUBELET KUBE-APISERVER
        sh hack/real-kubelet.sh [--lab] [--etcd FILE] --multus FILE --controller-manager FILE --scheduler FILE KUBELET KUBE-APISERVER`
 
-/** Options that name a program: its key, and the option that it needs beside it. */
+/** Options that name a program: its key, the options that it needs beside it, with a reason, and those that it can't stand beside. */
+const WHOLE = 'the manifests need both'
+const THICK = { needs: [], not: ['multus', 'controller-manager', 'scheduler', 'lab'] } as const
 const NAMED = {
-  etcd: { key: 'etcd', needs: [] },
-  multus: { key: 'multus', needs: [] },
-  'controller-manager': { key: 'controllerManager', needs: ['scheduler', 'multus'] },
-  scheduler: { key: 'scheduler', needs: ['controller-manager', 'multus'] },
+  etcd: { key: 'etcd', needs: [], not: [], why: '' },
+  multus: { key: 'multus', needs: [], not: [], why: '' },
+  'controller-manager': { key: 'controllerManager', needs: ['scheduler', 'multus'], not: [], why: WHOLE },
+  scheduler: { key: 'scheduler', needs: ['controller-manager', 'multus'], not: [], why: WHOLE },
+  'multus-daemon': { ...THICK, key: 'daemon', needs: ['multus-shim'], why: 'the runtime calls the shim' },
+  'multus-shim': { ...THICK, key: 'shim', needs: ['multus-daemon'], why: 'the shim calls the daemon' },
 } as const
 type Named = keyof typeof NAMED
 
@@ -55,14 +71,19 @@ export function programsOf(args: readonly string[]): Programs {
       )
     const lack = NAMED[option].needs.find((other) => values[other] === undefined)
     if (lack !== undefined)
-      throw new ProgramsError(`Cannot use --${option} without --${lack}: the manifests need both.`)
+      throw new ProgramsError(`Cannot use --${option} without --${lack}: ${NAMED[option].why}.`)
+    const other = NAMED[option].not.find((one) => values[one] !== undefined)
+    if (other !== undefined)
+      throw new ProgramsError(`Cannot use --${option} with --${other}: name one or the other.`)
   }
+  const { daemon, shim, ...others } = Object.fromEntries(
+    options.map((option) => [NAMED[option].key, program(`--${option}`, values[option] ?? '')]),
+  )
   return {
     kubelet: program('KUBELET', kubelet),
     ...(apiserver === undefined ? {} : { apiserver: program('KUBE-APISERVER', apiserver) }),
-    ...Object.fromEntries(
-      options.map((option) => [NAMED[option].key, program(`--${option}`, values[option] ?? '')]),
-    ),
+    ...others,
+    ...(daemon === undefined || shim === undefined ? {} : { thick: { daemon, shim } }),
     isLab: values.lab ?? false,
   }
 }
@@ -75,6 +96,8 @@ function parsed(args: readonly string[]) {
       options: {
         lab: { type: 'boolean' },
         multus: { type: 'string' },
+        'multus-daemon': { type: 'string' },
+        'multus-shim': { type: 'string' },
         etcd: { type: 'string' },
         'controller-manager': { type: 'string' },
         scheduler: { type: 'string' },

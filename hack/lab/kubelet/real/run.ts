@@ -152,12 +152,15 @@ async function expectDevice(stage: Stage, device: string | undefined): Promise<v
 }
 
 /** Nothing is on the node that was not there before the pod. kubelet forgets a pod before the runtime has ended it. */
-async function expectNothing({ lab }: Stage, before: readonly string[]): Promise<void> {
+export async function expectNothing({ lab, thick }: Stage, before: readonly string[]): Promise<void> {
   let left: readonly string[] = []
   await until(
     async () => {
       const all = await leftovers(lab)
-      left = all.filter((line) => !before.includes(line) && !/^qdisc .* dev cni0 /.test(line))
+      left = all.filter(
+        (line) =>
+          !before.includes(line) && !/^qdisc .* dev cni0 /.test(line) && thick?.leaves.test(line) !== true,
+      )
       return left.length === 0 ? true : undefined
     },
     () => `nothing is left of the pod: ${left.join('; ')}`,

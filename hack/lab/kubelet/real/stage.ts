@@ -13,6 +13,7 @@ import { BIN, multusNetwork } from './multus.ts'
 import { type PluginCard, startPlugin, stopPlugin, VFS } from './node-plugin.ts'
 import { endAllPods } from './pods.ts'
 import type { Programs } from './programs.ts'
+import { startThick, type Thick } from './thick.ts'
 
 /** The parts of a run. */
 export interface Stage {
@@ -21,6 +22,8 @@ export interface Stage {
   readonly kubelet: RealKubelet
   readonly cluster?: Cluster
   readonly card: PluginCard
+  /** Multus as a daemon. */
+  readonly thick?: Thick
   /** Asks podresources. */
   resources(): Promise<PodResources>
   /** Starts a device plugin; the end of the stage stops it. */
@@ -44,7 +47,8 @@ export async function openStage(lab: Lab, programs: Programs, files?: PluginCard
       files === undefined
         ? await buildTopology(lab, await loadIgb(lab), VFS)
         : await buildTopology(lab, await vethWire(lab), 0)
-    await lab.must('echo 1 >/proc/sys/net/ipv4/ip_forward')
+    // As systemd leaves them: a container that sees mounts of the node needs them shared. The node's namespace has no peers.
+    await lab.must('mount --make-rshared / && echo 1 >/proc/sys/net/ipv4/ip_forward')
     const card = files ?? {
       pf: topology.pf,
       vfs: topology.vfs.map(({ pci }) => pci),
@@ -65,6 +69,10 @@ export async function openStage(lab: Lab, programs: Programs, files?: PluginCard
     const kubelet = await realKubelet(lab, runtime, programs.kubelet, cluster?.kubeconfig('admin'))
     ends.push(() => kubelet.stop())
     await kubelet.start()
+    const thick =
+      programs.thick === undefined || cluster === undefined
+        ? undefined
+        : await startThick(lab, runtime, cluster, programs.thick, PODS)
     const asker = await recorderIn(lab)
     ends.push(() => asker.end())
     const running = new Set<LabProcess>()
@@ -84,6 +92,7 @@ export async function openStage(lab: Lab, programs: Programs, files?: PluginCard
         end,
         stopPlugin: stop,
         ...(cluster === undefined ? {} : { cluster }),
+        ...(thick === undefined ? {} : { thick }),
       },
       resources: () => asker.calls.resources(KUBELET_ROOT),
       plugin: async (...words) => {

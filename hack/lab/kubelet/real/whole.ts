@@ -31,7 +31,7 @@ export interface Whole {
 }
 
 /** All programs of a cluster. @throws ProgramsError unless the user has brought them */
-export function programsOfWhole(programs: Programs): Required<Omit<Programs, 'etcd'>> & Programs {
+export function programsOfWhole(programs: Programs): Required<Omit<Programs, 'etcd' | 'thick'>> & Programs {
   const { apiserver, multus, controllerManager, scheduler } = programs
   if (
     apiserver === undefined ||
