@@ -182,8 +182,8 @@ export class AllocationKeeper {
       ? (pauses[Math.min(this.#pause++, pauses.length - 1)] ?? rarely)
       : rarely
     // A device whose time is over is free then, not at the end of a long pause.
-    const rest = (this.#ledger.settlesAt ?? 0) - now
-    this.#timer = setTimeout(() => void this.ask(), rest > 0 ? Math.min(pause, rest + 1) : pause)
+    const { settlesAt = Number.POSITIVE_INFINITY } = this.#ledger
+    this.#timer = setTimeout(() => void this.ask(), Math.min(pause, Math.max(settlesAt - now, 0) + 1))
     this.#timer.unref()
   }
 

@@ -50,6 +50,8 @@ export class Ledger {
   /** The pod of each living attachment, by device. */
   #podOf: ReadonlyMap<string, string> = new Map()
   #source = guess
+  /** Time of the last answers. */
+  #toldAt = 0
 
   constructor(times: LedgerTimes, entries: readonly LedgerEntry[] = []) {
     this.#times = times
@@ -78,12 +80,16 @@ export class Ledger {
     return [...this.#doubted.values()].some((since) => now - since < this.#times.linger)
   }
 
-  /** The next time at which a question changes something although no source has news; undefined while there is none. */
+  /**
+   * The time from which on a question changes something although no source has news; undefined while there is none. It is over where the
+   * last question had begun before it.
+   */
   get settlesAt(): number | undefined {
+    if (this.#source === guess) return undefined
     const { settle, linger } = this.#times
     const moments = [
       ...[...this.#given.values()].map(({ at }) => at + settle),
-      ...[...this.#doubted.values()].map((since) => since + linger),
+      ...[...this.#doubted.values()].map((since) => since + linger).filter((at) => at > this.#toldAt),
     ]
     return moments.length === 0 ? undefined : Math.min(...moments)
   }
@@ -110,6 +116,7 @@ export class Ledger {
       return
     }
     this.#source = main.source
+    this.#toldAt = now
     const told = this.#byDevice(main.holdings)
     this.#doubt(
       told,

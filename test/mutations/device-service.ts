@@ -27,12 +27,25 @@ export const deviceService: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'allocations-time-missed',
+    file: 'device-plugin/allocations/keeper.ts',
+    mistake:
+      'A question that began a moment before the time of a device was over is followed by a long pause.',
+    old: 'Math.max(settlesAt - now, 0) + 1',
+    now: 'settlesAt > now ? settlesAt - now + 1 : pause',
+    test: [
+      'device-plugin/allocations/keeper.test.ts',
+      'a question that begins before the time of a device is over, and ends after it, is followed by another one',
+    ],
+    tier: 'quick',
+  },
+  {
     id: 'allocations-long-pause',
     file: 'device-plugin/allocations/keeper.ts',
     mistake:
       'A device that no source names stays in use until the end of a long pause between two questions.',
-    old: 'rest > 0 ? Math.min(pause, rest + 1) : pause',
-    now: 'rest > 1e12 ? rest : pause',
+    old: 'Math.min(pause, Math.max(settlesAt - now, 0) + 1)',
+    now: 'pause',
     test: ['device-plugin/allocations/keeper.test.ts', 'free as soon as its time is over'],
     tier: 'quick',
   },

@@ -25,6 +25,8 @@ class Source implements HoldingSource {
   readonly name: string
   holdings: readonly Holding[] | undefined
   reads = 0
+  /** Ends when the source answers. */
+  answering: () => Promise<void> = async () => undefined
   changed: (() => void) | undefined
 
   constructor(name: string, holdings: readonly Holding[] | undefined) {
@@ -34,6 +36,7 @@ class Source implements HoldingSource {
 
   async read(): Promise<readonly Holding[]> {
     this.reads++
+    await this.answering()
     if (this.holdings === undefined) throw new SourceUnavailable('nobody answers')
     return this.holdings
   }
@@ -126,6 +129,17 @@ test('a device that no source names is free as soon as its time is over, however
   await one.ask()
   expect(held(one)).toEqual(['b'])
   await eventually(() => expect(held(one)).toEqual([]))
+})
+
+test('a question that begins before the time of a device is over, and ends after it, is followed by another one', async () => {
+  const source = new Source('podresources', [])
+  const one = keeper([source], { times: { ...times, pauses: [5, 1e9], patience: 30_000 } })
+  await one.start()
+  one.given(resource, ['a'])
+  const given = performance.now()
+  source.answering = () => eventually(() => expect(performance.now() - given).toBeGreaterThan(times.settle))
+  await eventually(() => expect(held(one)).toEqual([]))
+  expect(source.reads).toBeLessThan(5)
 })
 
 test('a source that says that something changed is asked; many changes are one question', async () => {
