@@ -78,8 +78,8 @@ function onWire(): string {
   return networks()
     .map((text, index) => {
       const range = `"subnet": "10.1.0.0/24", "rangeStart": "10.1.0.${50 + 20 * index}", "rangeEnd": "10.1.0.${60 + 20 * index}"`
-      const gateway = index === 0 ? ', "gateway": "10.1.0.254"' : ''
-      return changed(text, /"subnet": [^}]*/, `${range}${gateway} `)
+      // host-local would take the first address of the subnet, the node's.
+      return changed(text, /"subnet": [^}]*/, `${range}, "gateway": "10.1.0.254" `)
     })
     .join('---\n')
 }
