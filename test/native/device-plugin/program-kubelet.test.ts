@@ -150,13 +150,16 @@ describe('two instances', () => {
 
 describe('refusals of Allocate', () => {
   beforeEach(() => serve())
+  /** The words of a refusal. Resolves after the scan that it leads to, which would see what comes next, too. */
   const refusal = async (...ids: readonly string[]) => {
-    try {
-      await bed.kubelet.allocateIds(resource, ids)
-    } catch (error) {
-      return (error as Error).message
-    }
-    return 'none'
+    const began = Date.now()
+    const words = await bed.kubelet.allocateIds(resource, ids).then(
+      () => 'none',
+      (error: Error) => error.message,
+    )
+    const scanned = async () => (await plugin.value('vf_flower_last_scan_timestamp_seconds')) * 1_000
+    await until(async () => (await scanned()) >= began, 'the scan after a refusal')
+    return words
   }
 
   test('name the device and the reason in one sentence', async () => {
