@@ -5,6 +5,7 @@ import type { AgentStatus } from '../../../../src/agent/status.ts'
 import { CLIENT_A, CLIENT_B, HOST } from '../../bed/topology.ts'
 import { leftovers } from '../../containerd/leftovers.ts'
 import { SimulatorError } from '../api.ts'
+import { askNode } from './ask.ts'
 import { type Edited, MAKE_ENDS, writeEdited } from './edited.ts'
 import { DEPLOY } from './kubectl.ts'
 import { VFS } from './node-plugin.ts'
@@ -179,9 +180,7 @@ async function webPod({ kubectl }: Whole): Promise<string> {
 async function page({ lab, files }: Whole, port: number): Promise<string> {
   // A pod with a VF on the wire answers the wire by the VF. So a client behind the router asks for the port that leads to it.
   const client = files === undefined ? CLIENT_B : CLIENT_A
-  const url = `http://${HOST.v4}:${port}/cgi-bin/who`
-  const command = `ip netns exec ${client.namespace} curl -sS --fail -m 20 --retry 20 --retry-connrefused --retry-delay 1 '${url}'`
-  return (await lab.must(command)).trim()
+  return askNode(lab, client.namespace, port, '/cgi-bin/who')
 }
 
 /** The server behind a port names the pod that it is in. */

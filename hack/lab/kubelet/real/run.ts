@@ -5,6 +5,7 @@ import { CLIENT_A, CLIENT_B, HOST } from '../../bed/topology.ts'
 import { IMAGE } from '../../containerd/containerd.ts'
 import { leftovers } from '../../containerd/leftovers.ts'
 import { SimulatorError } from '../api.ts'
+import { askNode } from './ask.ts'
 import type { StaticPod } from './kubelet.ts'
 import { makeNetwork, NETWORK, NIC } from './multus.ts'
 import { RESOURCE, untilKubeletHas, VARIABLE } from './node-plugin.ts'
@@ -126,9 +127,7 @@ function podOf(name: string, count: number, annotations: Readonly<Record<string,
 async function page({ card, lab }: Stage, port: number): Promise<string> {
   // A pod with a VF on the wire answers the wire by the VF. So a client behind the router asks at the port that leads to the bridge.
   const client = isCard(card) && port !== SECOND_PORT ? CLIENT_B : CLIENT_A
-  const url = `http://${HOST.v4}:${port}/device`
-  const command = `ip netns exec ${client.namespace} curl -sS --fail -m 20 --retry 20 --retry-connrefused --retry-delay 1 '${url}'`
-  return (await lab.must(command)).trim()
+  return askNode(lab, client.namespace, port, '/device')
 }
 
 async function expectAnswer(stage: Stage, port: number, device: string): Promise<void> {

@@ -2,12 +2,13 @@
 // live pod costs nothing, and an error of ours reaches the pod's events whole. Each step fails unless it came as it must. In: a stage with
 // the daemon, after the steps of run.ts. Out: lines for people, by `say`.
 import type { AgentStatus } from '../../../../src/agent/status.ts'
-import { CLIENT_A, HOST } from '../../bed/topology.ts'
+import { CLIENT_A } from '../../bed/topology.ts'
 import type { ConfigList } from '../../cni-runtime.ts'
 import { IMAGE } from '../../containerd/containerd.ts'
 import { leftovers } from '../../containerd/leftovers.ts'
 import { offload } from '../../containerd/networks.ts'
 import { SimulatorError } from '../api.ts'
+import { askNode } from './ask.ts'
 import type { Cluster } from './cluster.ts'
 import { NODE, type StaticPod } from './kubelet.ts'
 import { NETWORK, NETWORKS, networkObject } from './multus.ts'
@@ -105,12 +106,9 @@ function podOf(name: string, network: string): StaticPod {
 /** A client of the wire reaches the pod by both ports, and both of its interfaces have limits in both directions. */
 async function expectName({ lab }: Stage, pod: string): Promise<void> {
   for (const port of [PORT, SECOND_PORT]) {
-    const url = `http://${HOST.v4}:${port}/cgi-bin/who`
-    const answer = await lab.must(
-      `ip netns exec ${CLIENT_A.namespace} curl -sS --fail -m 20 --retry 20 --retry-connrefused --retry-delay 1 '${url}'`,
-    )
+    const answer = await askNode(lab, CLIENT_A.namespace, port, '/cgi-bin/who')
     if (!answer.startsWith(`${pod} to `))
-      throw new SimulatorError(`port ${port} of the node answers "${answer.trim()}", not the pod ${pod}`)
+      throw new SimulatorError(`port ${port} of the node answers "${answer}", not the pod ${pod}`)
   }
   const limited = await lab.must(`for namespace in $(ls /run/netns | grep '^cni-'); do
     tc -n "$namespace" qdisc show
